@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -60,7 +60,7 @@ def track(items: Iterable[T], description: str, *, show: bool, total: int | None
     >>> list(track([1, 2], "counting", show=False))
     [1, 2]
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with bar(description, total, show=show) as advance:
         for item in items:

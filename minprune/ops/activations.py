@@ -1,0 +1,190 @@
+"""Activations: the f of ``o = f(z)`` (spec B1)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .op import Array, Call, Op, Term, real, rule
+
+
+def sigmoid(x: Array) -> Array:
+    """Compute 1 / (1 + e^−x) without overflow: e is only ever raised to a power whose real part is ≤ 0."""
+    small = np.exp(np.where(real(x) < 0, x, -x))
+    return np.where(real(x) < 0, small, 1) / (1 + small)
+
+
+def softmax(x: Array) -> Array:
+    """Compute e^x / Σ e^x along axis 1; the largest entry is subtracted first, which changes nothing but overflow."""
+    powers = np.exp(x - real(x).max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _entry(index: tuple[int, ...]) -> str:
+    return f"{{{','.join(map(str, index[1:]))}}}"
+
+
+class ReLU(Op):
+    r"""Let positive values through.
+
+    $y = \max(x, 0)$.
+
+    Source: Nair and Hinton 2010, *Rectified linear units improve restricted Boltzmann machines*.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(ReLU, np.array([[-1.0, 2.0]]))
+    array([[0., 2.]])
+    """
+
+    name = "relu"
+    args = ("x",)
+    formula = r"y = x\,[x > 0]"
+    shapes = "x (N, …) -> y (N, …)"
+    kink = "at x = 0 the slope is 0"
+
+    def forward(c: Call) -> Array:
+        return np.where(real(c.x) > 0, c.x, 0)
+
+    @rule(r"\bar{x} = g\,[x > 0]")
+    def grad_x(c: Call, g: Array) -> Array:
+        return g * (c.x > 0)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        return [Term(rf"x_{_entry(index)}\,[x_{_entry(index)} > 0]", (c.x[index], int(real(c.x)[index] > 0)))]
+
+
+class LeakyReLU(Op):
+    r"""Let positive values through and shrink the others.
+
+    $y = x$ for $x > 0$, else $y = \alpha x$.
+
+    Source: Maas, Hannun and Ng 2013, *Rectifier nonlinearities improve neural network acoustic models*, equation 2.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(LeakyReLU, np.array([[-1.0, 2.0]]), slope=0.125)
+    array([[-0.125,  2.   ]])
+    """
+
+    name = "leaky_relu"
+    args = ("x",)
+    options = {"slope": 0.01}
+    formula = r"y = x\,([x > 0] + \alpha\,[x \leq 0])"
+    shapes = "x (N, …) -> y (N, …)"
+    kink = "at x = 0 the slope is α"
+
+    def forward(c: Call) -> Array:
+        return np.where(real(c.x) > 0, c.x, c.x * _slope(c))
+
+    @rule(r"\bar{x} = g\,([x > 0] + \alpha\,[x \leq 0])")
+    def grad_x(c: Call, g: Array) -> Array:
+        return np.where(c.x > 0, g, g * _slope(c))
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        factor = 1 if real(c.x)[index] > 0 else _slope(c)
+        return [Term(rf"x_{_entry(index)}\,([x > 0] + \alpha\,[x \leq 0])", (c.x[index], factor))]
+
+
+def _slope(c: Call) -> object:
+    """The slope in the numbers of x, so that float32 stays float32 and a rational stays exact."""
+    from fractions import Fraction
+
+    return Fraction(c.slope) if c.x.dtype == object else c.x.dtype.type(c.slope)
+
+
+class Sigmoid(Op):
+    r"""Squash to the interval (0, 1).
+
+    $y = \sigma(x) = 1 / (1 + e^{-x})$; note that σ(0) = ½, so a masked neuron is gated after its activation.
+
+    Source: Rumelhart, Hinton and Williams 1986, *Learning representations by back-propagating errors*, equation 2.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Sigmoid, np.array([[0.0, -800.0]]))
+    array([[0.5, 0. ]])
+    """
+
+    name = "sigmoid"
+    args = ("x",)
+    formula = r"y = \sigma(x) = \frac{1}{1 + e^{-x}}"
+    shapes = "x (N, …) -> y (N, …)"
+    exact = False
+
+    def forward(c: Call) -> Array:
+        return sigmoid(c.x)
+
+    @rule(r"\bar{x} = g\, y (1 - y)")
+    def grad_x(c: Call, g: Array) -> Array:
+        return g * c.out * (1 - c.out)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        return [Term(rf"\sigma(x_{_entry(index)})", (c.out[index],))]
+
+
+class Tanh(Op):
+    r"""Squash to the interval (−1, 1).
+
+    $y = \tanh(x)$.
+
+    Source: LeCun et al. 1998, *Efficient backprop*, section 4.4 (there scaled).
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Tanh, np.array([[0.0]]))
+    array([[0.]])
+    """
+
+    name = "tanh"
+    args = ("x",)
+    formula = r"y = \tanh(x)"
+    shapes = "x (N, …) -> y (N, …)"
+    exact = False
+
+    def forward(c: Call) -> Array:
+        return np.tanh(c.x)
+
+    @rule(r"\bar{x} = g\,(1 - y^2)")
+    def grad_x(c: Call, g: Array) -> Array:
+        return g * (1 - c.out * c.out)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        return [Term(rf"\tanh(x_{_entry(index)})", (c.out[index],))]
+
+
+class Softmax(Op):
+    r"""Turn scores into positive shares that sum to one, along axis 1.
+
+    $y_k = e^{x_k} / \sum_l e^{x_l}$. It ties the neurons of its input together: take one away and all others change.
+
+    Source: Bridle 1990, *Probabilistic interpretation of feedforward classification network outputs*.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Softmax, np.array([[1.0, 1.0]]))
+    array([[0.5, 0.5]])
+    """
+
+    name = "softmax"
+    args = ("x",)
+    formula = r"y_k = \frac{e^{x_k}}{\sum_l e^{x_l}}"
+    shapes = "x (N, C, …) -> y (N, C, …)"
+    exact = False
+
+    def forward(c: Call) -> Array:
+        return softmax(c.x)
+
+    @rule(r"\bar{x}_k = y_k\, (g_k - \sum_l g_l y_l)")
+    def grad_x(c: Call, g: Array) -> Array:
+        return c.out * (g - (g * c.out).sum(axis=1, keepdims=True))
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        n, k, *place = index
+        scores = c.x[(n, slice(None), *place)]
+        powers = np.exp(scores - real(scores).max())
+        return [Term(rf"e^{{x_{{{k}}}}} / \sum_l e^{{x_l}}", (powers[k], 1 / powers.sum()))]

@@ -1,0 +1,135 @@
+"""Losses: how wrong an output is, one number per sample (the mean over samples is an op of its own)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .op import Array, Call, Op, Term, real, rule
+
+
+def log_sum_exp(y: Array) -> Array:
+    """Compute log Σ_k e^y_k along axis 1 without overflow: the largest entry is taken out first."""
+    top = real(y).max(axis=1, keepdims=True)
+    return top[:, 0] + np.log(np.exp(y - top).sum(axis=1))
+
+
+def one_hot(t: Array, classes: int, dtype: np.dtype[np.generic]) -> Array:
+    """Write integer labels (N,) as rows (N, K) of zeros with a single one; other targets are returned as they are.
+
+    Examples
+    --------
+    >>> one_hot(np.array([1, 0]), 3, np.dtype(float))
+    array([[0., 1., 0.],
+           [1., 0., 0.]])
+    """
+    if t.ndim == 2:
+        return t
+    rows = np.zeros((len(t), classes), dtype=dtype)
+    rows[np.arange(len(t)), t] = 1
+    return rows
+
+
+class HalfSquaredError(Op):
+    r"""Half the squared distance to the target.
+
+    $\ell_n = \frac{1}{2} \sum_k (y_{nk} - t_{nk})^2$, so $\partial \ell / \partial y = y - t$.
+
+    Source: spec D2 (document 4.3); the document writes y for the target and o for the output.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(HalfSquaredError, np.array([[3.0, 1.0]]), np.array([[1.0, 1.0]]))
+    array([2.])
+    """
+
+    name = "half_squared_error"
+    args = ("y", "t")
+    constants = ("t",)
+    formula = r"\ell_n = \frac{1}{2} \sum_k (y_{nk} - t_{nk})^2"
+    shapes = "y (N, K), t (N, K) -> ℓ (N,)"
+
+    def forward(c: Call) -> Array:
+        d = c.y - c.t
+        return (d * d).sum(axis=1) / 2
+
+    @rule(r"\bar{y}_{nk} = g_n\, (y_{nk} - t_{nk})")
+    def grad_y(c: Call, g: Array) -> Array:
+        return g[:, None] * (c.y - c.t)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        d = c.y[index[0]] - c.t[index[0]]
+        half = c.out[index] * 0 + 1
+        return [Term(rf"\frac{{1}}{{2}} (y_{{{k}}} - t_{{{k}}})^2", (half / 2, e, e)) for k, e in enumerate(d)]
+
+
+class MeanSquaredError(Op):
+    r"""The mean squared distance to the target.
+
+    $\ell_n = \frac{1}{K} \sum_k (y_{nk} - t_{nk})^2$. For two outputs it equals the half squared error.
+
+    Source: spec D2, E2 (the loss that the document's listing compiles).
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(MeanSquaredError, np.array([[3.0, 1.0]]), np.array([[1.0, 1.0]]))
+    array([2.])
+    """
+
+    name = "mse"
+    args = ("y", "t")
+    constants = ("t",)
+    formula = r"\ell_n = \frac{1}{K} \sum_k (y_{nk} - t_{nk})^2"
+    shapes = "y (N, K), t (N, K) -> ℓ (N,)"
+
+    def forward(c: Call) -> Array:
+        d = c.y - c.t
+        return (d * d).sum(axis=1) / c.y.shape[1]
+
+    @rule(r"\bar{y}_{nk} = \frac{2}{K}\, g_n\, (y_{nk} - t_{nk})")
+    def grad_y(c: Call, g: Array) -> Array:
+        return (2 / c.y.shape[1]) * g[:, None] * (c.y - c.t)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        d = c.y[index[0]] - c.t[index[0]]
+        share = (c.out[index] * 0 + 1) / c.y.shape[1]
+        return [Term(rf"\frac{{1}}{{K}} (y_{{{k}}} - t_{{{k}}})^2", (share, e, e)) for k, e in enumerate(d)]
+
+
+class CrossEntropy(Op):
+    r"""The negative log-probability of the target class, from logits.
+
+    $\ell_n = \log \sum_k e^{y_{nk}} - y_{n,t_n}$; with targets in rows, $-\sum_k t_{nk} \log \mathrm{softmax}(y_n)_k$.
+
+    Source: Bridle 1990, *Probabilistic interpretation of feedforward classification network outputs*.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(CrossEntropy, np.array([[0.0, 0.0]]), np.array([1])).round(4)
+    array([0.6931])
+    """
+
+    name = "cross_entropy"
+    args = ("y", "t")
+    constants = ("t",)
+    formula = r"\ell_n = \log \sum_k e^{y_{nk}} - y_{n,t_n}"
+    shapes = "y (N, K) logits, t (N,) integers or (N, K) rows that sum to 1 -> ℓ (N,)"
+    exact = False
+
+    def forward(c: Call) -> Array:
+        t = one_hot(c.t, c.y.shape[1], c.y.dtype)
+        return log_sum_exp(c.y) * t.sum(axis=1) - (c.y * t).sum(axis=1)
+
+    @rule(r"\bar{y}_{nk} = g_n\, (\mathrm{softmax}(y_n)_k - [k = t_n])")
+    def grad_y(c: Call, g: Array) -> Array:
+        t = one_hot(c.t, c.y.shape[1], c.y.dtype)
+        share = np.exp(c.y - log_sum_exp(c.y)[:, None])
+        return g[:, None] * (share * t.sum(axis=1, keepdims=True) - t)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        n = index[0]
+        t = one_hot(c.t, c.y.shape[1], c.y.dtype)[n]
+        start = Term(r"\log \sum_k e^{y_k}", (log_sum_exp(c.y)[n], t.sum()))
+        return [start, *(Term(f"-t_{{{k}}} y_{{{k}}}", (-1, t[k], c.y[n, k])) for k in np.flatnonzero(t))]

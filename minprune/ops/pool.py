@@ -1,0 +1,177 @@
+"""Pooling: one number for every window of an image, in one or two dimensions."""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..backends import accelerable
+from .op import Array, Call, Op, Term, real, rule
+from .windows import Sizes, offsets, output_size, pad, unpad
+
+
+def _ones(kernel: Sizes) -> Sizes:
+    return (1,) * len(kernel)
+
+
+def _places(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Sizes:
+    return output_size(x.shape[2:], kernel, stride, padding, _ones(kernel))
+
+
+@accelerable
+def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+    """Take the largest entry of each window: x (N, C, …) -> (N, C, …). Padding counts as −∞."""
+    out = _places(x, kernel, stride, padding)
+    image = pad(x, padding, -np.inf)
+    views = [image[view] for _, view in offsets(kernel, stride, _ones(kernel), out)]
+    best = views[0].copy()
+    for view in views[1:]:
+        better = real(view) > real(best)  # strictly: at a tie the first entry stays
+        np.copyto(best, view, where=better)
+    return best
+
+
+@accelerable
+def max_pool_grad(g: Array, x: Array, best: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+    """Send each g to the first entry of its window that equals the window's maximum."""
+    image = pad(x, padding, -np.inf)
+    bar = np.zeros(image.shape, dtype=g.dtype)
+    waiting = np.ones(g.shape, dtype=bool)  # windows whose maximum has not been met yet
+    for _, view in offsets(kernel, stride, _ones(kernel), g.shape[2:]):
+        here = waiting & (image[view] == best)
+        bar[view] += g * here
+        waiting &= ~here
+    return unpad(bar, padding)
+
+
+@accelerable
+def avg_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+    """Average each window: x (N, C, …) -> (N, C, …). Padding counts as zeros, and is counted."""
+    out = _places(x, kernel, stride, padding)
+    image = pad(x, padding)
+    total: Array = sum(image[view] for _, view in offsets(kernel, stride, _ones(kernel), out))
+    return total / prod(kernel)
+
+
+@accelerable
+def avg_pool_grad(g: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+    """Share each g equally among the entries of its window."""
+    padded = (*shape[:2], *(s + 2 * p for s, p in zip(shape[2:], padding, strict=True)))
+    bar = np.zeros(padded, dtype=g.dtype)
+    share = g / prod(kernel)
+    for _, view in offsets(kernel, stride, _ones(kernel), g.shape[2:]):
+        bar[view] += share
+    return unpad(bar, padding)
+
+
+def _window(c: Call, index: tuple[int, ...], fill: float) -> list[tuple[str, Any]]:
+    """The entries that one output entry looks at, each with its label."""
+    n, channel, *place = index
+    image = pad(c.x, c.padding, fill)
+    corners = [p * s for p, s in zip(place, c.stride, strict=True)]
+    entries = [tuple(a + k for a, k in zip(corners, entry, strict=True)) for entry in product(*map(range, c.kernel))]
+    return [(f"x_{{{','.join(map(str, (channel, *at)))}}}", image[(n, channel, *at)]) for at in entries]
+
+
+class MaxPool(Op):
+    r"""The largest entry of each window.
+
+    $y_p = \max_k x_{s p + k - r}$ with stride s and padding r (padding counts as −∞).
+
+    Source: Ranzato et al. 2007, *Unsupervised learning of invariant feature hierarchies*, section 2.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(MaxPool, np.array([[[1.0, 5.0, 2.0, 2.0]]]), kernel=(2,), stride=(2,), padding=(0,))
+    array([[[5., 2.]]])
+    """
+
+    name = "max_pool"
+    args = ("x",)
+    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0)}
+    formula = r"y_p = \max_k\, x_{s p + k - r}"
+    shapes = "x (N, C, H, W) -> y (N, C, H', W')"
+    kink = "at a tie the gradient goes to the first entry of the window, in row order"
+    combine = "max"
+
+    def forward(c: Call) -> Array:
+        return max_pool(c.x, c.kernel, c.stride, c.padding)
+
+    @rule(r"\bar{x}_q = \sum_p g_p\,[\,q = \mathrm{first\ argmax\ of\ window}\ p\,]")
+    def grad_x(c: Call, g: Array) -> Array:
+        return max_pool_grad(g, c.x, c.out, c.kernel, c.stride, c.padding)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        return [Term(label, (value,)) for label, value in _window(c, index, -np.inf)]
+
+
+class AvgPool(Op):
+    r"""The mean of each window.
+
+    $y_p = \frac{1}{K} \sum_k x_{s p + k - r}$ over the K entries of the window; padding counts as zeros.
+
+    Source: LeCun et al. 1998, *Gradient-based learning applied to document recognition*, section II.B.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(AvgPool, np.array([[[1.0, 5.0, 2.0, 2.0]]]), kernel=(2,), stride=(2,), padding=(0,))
+    array([[[3., 2.]]])
+    """
+
+    name = "avg_pool"
+    args = ("x",)
+    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0)}
+    formula = r"y_p = \frac{1}{K} \sum_k x_{s p + k - r}"
+    shapes = "x (N, C, H, W) -> y (N, C, H', W')"
+
+    def forward(c: Call) -> Array:
+        return avg_pool(c.x, c.kernel, c.stride, c.padding)
+
+    @rule(r"\bar{x}_q = \frac{1}{K} \sum_{(p,k):\, s p + k - r = q} g_p")
+    def grad_x(c: Call, g: Array) -> Array:
+        return avg_pool_grad(g, c.x.shape, c.kernel, c.stride, c.padding)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        entries = prod(c.kernel)
+        return [Term(rf"\frac{{1}}{{K}} {label}", (value / entries,)) for label, value in _window(c, index, 0)]
+
+
+class GlobalAvgPool(Op):
+    r"""The mean of each channel over all places.
+
+    $y_{n,c} = \frac{1}{P} \sum_p x_{n,c,p}$.
+
+    Source: Lin, Chen and Yan 2014, *Network in network*, section 3.2.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(GlobalAvgPool, np.array([[[[1.0, 5.0], [2.0, 2.0]]]]))
+    array([[2.5]])
+    """
+
+    name = "global_avg_pool"
+    args = ("x",)
+    formula = r"y_{n,c} = \frac{1}{P} \sum_p x_{n,c,p}"
+    shapes = "x (N, C, H, W) -> y (N, C)"
+
+    def forward(c: Call) -> Array:
+        places = prod(c.x.shape[2:])
+        total = c.x.sum(axis=tuple(range(2, c.x.ndim)))  # (N,C,…) -> (N,C)
+        return total / places
+
+    @rule(r"\bar{x}_{n,c,p} = \frac{1}{P} g_{n,c}")
+    def grad_x(c: Call, g: Array) -> Array:
+        share = g / prod(c.x.shape[2:])
+        return np.broadcast_to(share.reshape(*g.shape, *(1,) * (c.x.ndim - 2)), c.x.shape).copy()
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        entries = c.x[index].ravel()
+        return [
+            Term(rf"\frac{{1}}{{P}} x_{{{index[1]},{p}}}", (value / entries.size,)) for p, value in enumerate(entries)
+        ]

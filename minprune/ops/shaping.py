@@ -1,0 +1,275 @@
+"""Ops that move, join and scale values: reshape, take, add, concat, mul, gate, dropout, mean."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .op import Array, Call, Op, Term, along_channels, rule, sum_to_shape
+
+
+def _label(name: str, index: tuple[int, ...]) -> str:
+    return f"{name}_{{{','.join(map(str, index))}}}"
+
+
+def _broadcast_entry(array: Array, shape: tuple[int, ...], index: tuple[int, ...]) -> object:
+    return np.broadcast_to(array, shape)[index]
+
+
+class Reshape(Op):
+    r"""Arrange the entries of every sample anew; the batch axis stays.
+
+    $y = \mathrm{reshape}(x)$ in row order: a channel of a flattened image becomes a block of neighbouring features.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Reshape, np.zeros((5, 2, 3)), shape=(6,)).shape
+    (5, 6)
+    """
+
+    name = "reshape"
+    args = ("x",)
+    options = {"shape": (-1,)}
+    formula = r"y = \mathrm{reshape}(x)"
+    shapes = "x (N, …) -> y (N, *shape)"
+
+    def forward(c: Call) -> Array:
+        sizes = [int(np.prod(c.x.shape[1:]))] if c.shape == (-1,) else c.shape  # -1 has no answer for an empty batch
+        return c.x.reshape(c.x.shape[0], *sizes)
+
+    @rule(r"\bar{x} = \mathrm{reshape}(g)")
+    def grad_x(c: Call, g: Array) -> Array:
+        return g.reshape(c.x.shape)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        source = np.unravel_index(np.ravel_multi_index(index, c.out.shape), c.x.shape)
+        return [Term(_label("x", tuple(map(int, source))), (c.x[source],))]
+
+
+class Take(Op):
+    r"""Select features or channels by their index along axis 1.
+
+    $y_{n,k} = x_{n,i_k}$.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Take, np.array([[5.0, 6.0, 7.0]]), np.array([2, 0]))
+    array([[7., 5.]])
+    """
+
+    name = "take"
+    args = ("x", "index")
+    constants = ("index",)
+    formula = r"y_{n,k} = x_{n,i_k}"
+    shapes = "x (N, C, …), index (K,) -> y (N, K, …)"
+
+    def forward(c: Call) -> Array:
+        return c.x[:, c.index]
+
+    @rule(r"\bar{x}_{n,c} = \sum_k g_{n,k}\,[i_k = c]")
+    def grad_x(c: Call, g: Array) -> Array:
+        bar = np.zeros(c.x.shape, dtype=g.dtype)
+        for k, i in enumerate(c.index):  # an index may be taken twice
+            bar[:, i] += g[:, k]
+        return bar
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        source = (index[0], int(c.index[index[1]]), *index[2:])
+        return [Term(_label("x", source), (c.x[source],))]
+
+
+class Add(Op):
+    r"""Add two values, entry by entry; a shorter one is repeated along the axes that it lacks.
+
+    $y = a + b$.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Add, np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]]))
+    array([[11., 22.]])
+    """
+
+    name = "add"
+    args = ("a", "b")
+    formula = "y = a + b"
+    shapes = "a (N, …), b (N, …) -> y (N, …)"
+
+    def forward(c: Call) -> Array:
+        return c.a + c.b
+
+    @rule(r"\bar{a} = g")
+    def grad_a(c: Call, g: Array) -> Array:
+        return sum_to_shape(g, c.a.shape)
+
+    @rule(r"\bar{b} = g")
+    def grad_b(c: Call, g: Array) -> Array:
+        return sum_to_shape(g, c.b.shape)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        return [
+            Term(_label(name, index), (_broadcast_entry(value, c.out.shape, index),))
+            for name, value in (("a", c.a), ("b", c.b))
+        ]
+
+
+class Mul(Op):
+    r"""Multiply two values, entry by entry; a shorter one is repeated along the axes that it lacks.
+
+    $y = a\, b$.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Mul, np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]]))
+    array([[10., 40.]])
+    """
+
+    name = "mul"
+    args = ("a", "b")
+    formula = r"y = a\, b"
+    shapes = "a (N, …), b (N, …) -> y (N, …)"
+
+    def forward(c: Call) -> Array:
+        return c.a * c.b
+
+    @rule(r"\bar{a} = g\, b")
+    def grad_a(c: Call, g: Array) -> Array:
+        return sum_to_shape(g * c.b, c.a.shape)
+
+    @rule(r"\bar{b} = g\, a")
+    def grad_b(c: Call, g: Array) -> Array:
+        return sum_to_shape(g * c.a, c.b.shape)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        factors = tuple(_broadcast_entry(value, c.out.shape, index) for value in (c.a, c.b))
+        return [Term(f"{_label('a', index)} {_label('b', index)}", factors)]
+
+
+class Gate(Op):
+    r"""Scale every channel by its gate: 1 leaves the neuron alone, 0 takes it away.
+
+    $y_{n,j} = m_j\, a_{n,j}$. The gradient by the gate, ``Σ a g``, is the first-order effect of the neuron.
+
+    Source: Mozer and Smolensky 1989, *Skeletonization*, equation 3 (there the gate is called attentional strength).
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Gate, np.array([[3.0, 4.0]]), np.array([1.0, 0.0]))
+    array([[3., 0.]])
+    """
+
+    name = "gate"
+    args = ("a", "m")
+    formula = r"y_{n,j} = m_j\, a_{n,j}"
+    shapes = "a (N, C, …), m (C,) -> y (N, C, …)"
+
+    def forward(c: Call) -> Array:
+        return c.a * along_channels(c.m, c.a.ndim)
+
+    @rule(r"\bar{a} = g\, m")
+    def grad_a(c: Call, g: Array) -> Array:
+        return g * along_channels(c.m, g.ndim)
+
+    @rule(r"\bar{m}_j = \sum_{n,p} g_{n,j,p}\, a_{n,j,p}")
+    def grad_m(c: Call, g: Array) -> Array:
+        return (g * c.a).sum(axis=(0, *range(2, g.ndim)))  # (N,C,…) -> (C,)
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        j = index[1]
+        return [Term(f"m_{{{j}}} {_label('a', index)}", (c.m[j], c.a[index]))]
+
+
+class Concat(Op):
+    r"""Put the channels of b behind those of a, along axis 1.
+
+    $y = [a;\, b]$.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Concat, np.array([[1.0]]), np.array([[2.0, 3.0]]))
+    array([[1., 2., 3.]])
+    """
+
+    name = "concat"
+    args = ("a", "b")
+    formula = r"y = [a;\, b]"
+    shapes = "a (N, A, …), b (N, B, …) -> y (N, A + B, …)"
+
+    def forward(c: Call) -> Array:
+        return np.concatenate([c.a, c.b], axis=1)
+
+    @rule(r"\bar{a} = g_{:,\,1..A}")
+    def grad_a(c: Call, g: Array) -> Array:
+        return g[:, : c.a.shape[1]]
+
+    @rule(r"\bar{b} = g_{:,\,A+1..A+B}")
+    def grad_b(c: Call, g: Array) -> Array:
+        return g[:, c.a.shape[1] :]
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        n, j, *place = index
+        name, value, j = ("a", c.a, j) if j < c.a.shape[1] else ("b", c.b, j - c.a.shape[1])
+        return [Term(_label(name, (n, j, *place)), (value[(n, j, *place)],))]
+
+
+class Dropout(Op):
+    r"""Silence entries at random in training; the mask holds 0 or 1/(1−p), so that the mean stays.
+
+    $y = x\, m$ with $m = [u \geq p] / (1 - p)$. Whoever calls it draws the mask; outside training it is not called.
+
+    Source: Srivastava et al. 2014, *Dropout*, section 10 (the inverted form).
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Dropout, np.array([[3.0, 4.0]]), np.array([[2.0, 0.0]]))
+    array([[6., 0.]])
+    """
+
+    name = "dropout"
+    args = ("x", "m")
+    constants = ("m",)
+    formula = r"y = x\, m, \quad m = [u \geq p] / (1 - p)"
+    shapes = "x (N, …), m (N, …) -> y (N, …)"
+
+    def forward(c: Call) -> Array:
+        return c.x * c.m
+
+    @rule(r"\bar{x} = g\, m")
+    def grad_x(c: Call, g: Array) -> Array:
+        return g * c.m
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        return [Term(f"{_label('x', index)} {_label('m', index)}", (c.x[index], c.m[index]))]
+
+
+class Mean(Op):
+    r"""The mean over the batch: one loss from one per sample.
+
+    $L = \frac{1}{N} \sum_n \ell_n$.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> float(apply(Mean, np.array([1.0, 3.0])))
+    2.0
+    """
+
+    name = "mean"
+    args = ("x",)
+    formula = r"L = \frac{1}{N} \sum_n \ell_n"
+    shapes = "ℓ (N,) -> L ()"
+
+    def forward(c: Call) -> Array:
+        return np.asarray(c.x.sum(axis=0) / len(c.x))
+
+    @rule(r"\bar{\ell}_n = \frac{1}{N} g")
+    def grad_x(c: Call, g: Array) -> Array:
+        return np.full(c.x.shape, g / len(c.x))
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        return [Term(rf"\frac{{1}}{{N}} \ell_{{{n}}}", (value / len(c.x),)) for n, value in enumerate(c.x)]
