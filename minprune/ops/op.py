@@ -175,5 +175,5 @@ def exact(values: Any) -> Array:
 
     source = np.asarray(values)
     out = np.empty(source.shape, dtype=object)
-    out.flat = [Fraction(value) for value in source.ravel().tolist()]
+    out.ravel()[:] = [Fraction(value) for value in source.ravel().tolist()]
     return out

@@ -62,5 +62,5 @@ def offsets(kernel: Sizes, stride: Sizes, dilation: Sizes, out: Sizes) -> Iterat
     """
     for entry in product(*map(range, kernel)):
         starts = [k * d for k, d in zip(entry, dilation, strict=True)]
-        view = tuple(slice(a, a + (o - 1) * s + 1, s) for a, o, s in zip(starts, out, stride, strict=True))
-        yield (slice(None), slice(None), *entry), (slice(None), slice(None), *view)
+        spans = [slice(a, a + (o - 1) * s + 1, s) for a, o, s in zip(starts, out, stride, strict=True)]
+        yield (slice(None), slice(None), *entry), (slice(None), slice(None), *spans)
