@@ -45,7 +45,8 @@ def pad(x: Array, padding: Sizes, value: float = 0) -> Array:
 
 def unpad(x: Array, padding: Sizes) -> Array:
     """Cut off what `pad` added."""
-    return x[(..., *(slice(p, x.shape[axis + 2] - p) for axis, p in enumerate(padding)))]
+    inner = [slice(p, size - p) for p, size in zip(padding, x.shape[2:], strict=True)]
+    return x[(slice(None), slice(None), *inner)]
 
 
 def offsets(kernel: Sizes, stride: Sizes, dilation: Sizes, out: Sizes) -> Iterator[tuple[Any, Any]]:

@@ -1,0 +1,90 @@
+"""Pooling layers: one number for every window of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .. import ops
+from ..errors import StructureError
+from ..ops.windows import output_size
+from ..tensor import apply
+from .base import Layer, Shape, Training, expect, per_axis
+
+
+@dataclass(frozen=True)
+class MaxPool2d(Layer):
+    r"""Keep the largest entry of each window; $y_p = \max_k x_{sp+k-r}$.
+
+    Parameters
+    ----------
+    kernel, stride, padding : int or pair of int
+        The window, its step (by default the window's own size) and the border, which counts as −∞.
+
+    Examples
+    --------
+    >>> MaxPool2d(2).out_shape((20, 24, 24))
+    (20, 12, 12)
+    """
+
+    kernel: Any
+    stride: Any = None
+    padding: Any = 0
+    rank: ClassVar[int] = 2
+    kind = "maxpool"
+    op = ops.MaxPool
+
+    def __post_init__(self) -> None:
+        per_axis(self, self.rank, kernel=self.kernel)
+        per_axis(self, self.rank, stride=self.kernel if self.stride is None else self.stride)
+        per_axis(self, self.rank, least=0, padding=self.padding)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):
+            raise StructureError(
+                f"{type(self).__name__}: padding is {self.padding}, expected at most half the kernel {self.kernel}"
+            )
+
+    def forward(self, arrays: Mapping[str, Any], *xs: Any, training: Training | None = None) -> Any:
+        return apply(self.op, *xs, kernel=self.kernel, stride=self.stride, padding=self.padding)
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        (shape,) = shapes
+        expect(len(shape) == self.rank + 1, f"(N, C, {', '.join(('H', 'W')[2 - self.rank :])})", shape)
+        return (shape[0], *output_size(shape[1:], self.kernel, self.stride, self.padding, (1,) * self.rank))
+
+
+@dataclass(frozen=True)
+class AvgPool2d(MaxPool2d):
+    r"""Average each window; $y_p = \frac{1}{K}\sum_k x_{sp+k-r}$. The border counts as zeros, and is counted.
+
+    Parameters
+    ----------
+    kernel, stride, padding : int or pair of int
+        The window, its step (by default the window's own size) and the border.
+
+    Examples
+    --------
+    >>> AvgPool2d(2).out_shape((20, 24, 24))
+    (20, 12, 12)
+    """
+
+    kind = "avgpool"
+    op = ops.AvgPool
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool2d(Layer):
+    r"""Average each channel over all places; $y_{n,c} = \frac{1}{P} \sum_p x_{n,c,p}$.
+
+    Examples
+    --------
+    >>> GlobalAvgPool2d().out_shape((20, 4, 4))
+    (20,)
+    """
+
+    kind = "globalavgpool"
+    op = ops.GlobalAvgPool
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        expect(len(shapes[0]) >= 2, "(N, C, H, W)", *shapes)
+        return shapes[0][:1]

@@ -1,0 +1,56 @@
+"""What an undeclared input must look like, found from the layers that read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import ShapeError
+from .layers import Shape
+
+if TYPE_CHECKING:
+    from .nn import Graph
+
+LARGEST_IMAGE = 512  # the search for a square image gives up here
+
+
+def deduce_input_shapes(net: Graph) -> dict[str, Shape] | None:
+    """The smallest input shapes that fit all layers, or None where the layers leave them open.
+
+    Only the size of images has to be searched for; how many channels or features there are, the layers say.
+
+    Raises
+    ------
+    ShapeError
+        When the layers contradict each other, or no square image fits them.
+    """
+    wanted = {name: _wanted(net, name) for name in net.inputs}
+    known = {name: want for name, want in wanted.items() if want is not None}
+    if len(known) < len(wanted):
+        return None
+    images = any(axes for _, axes in known.values())
+    misfit: ShapeError | None = None
+    for size in range(1, LARGEST_IMAGE + 1) if images else (1,):
+        shapes: dict[str, Shape] = {name: (channels, *(size,) * axes) for name, (channels, axes) in known.items()}
+        try:
+            net.value_shapes(shapes)
+        except ShapeError as error:
+            misfit = error
+        else:
+            return shapes
+    if images:
+        raise ShapeError(f"no square image up to {LARGEST_IMAGE} fits ({misfit}); give input_shape=") from None
+    raise misfit or ShapeError("the network has no input")
+
+
+def _wanted(net: Graph, value: str) -> tuple[int, int] | None:
+    """How many channels and spatial axes a value must have, by the first layer with an opinion; None without one."""
+    for name, node in net.nodes.items():
+        if value not in node.inputs:
+            continue
+        layer: Any = node.layer
+        if layer.kind in ("dense", "conv"):
+            return layer.inputs, layer.rank if layer.kind == "conv" else 0
+        behind = _wanted(net, name) if layer.flow != "join" else None
+        if behind is not None:
+            return (layer.inputs, behind[1]) if layer.kind == "select" else behind
+    return None
