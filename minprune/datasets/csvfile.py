@@ -6,6 +6,7 @@ import csv
 import math
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -16,6 +17,7 @@ from minprune.datasets.samples import Samples
 from minprune.errors import DataError, FileError
 
 DELIMITERS = ",;\t|"
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class Row(NamedTuple):
@@ -80,13 +82,13 @@ def _parse(file: TextIO, path: Path, label: int | str, header: bool | str, delim
     has_names = isinstance(label, str) or (_looks_like_names(first.cells, column) if header == "auto" else bool(header))
     names = first.cells if has_names else None
     features, labels, lines = [], [], []
-    for row in rows if has_names else _chain(first, rows):
+    for row in rows if has_names else chain([first], rows):
         if len(row.cells) != len(first.cells):
             raise FileError(
                 f"{path}: line {row.line} has {len(row.cells)} cells, the first line has {len(first.cells)}"
             )
-        labels.append(row.cells.pop(column).strip())
         features.append(_numbers(row, column, names, path))
+        labels.append(row.cells[column].strip())
         lines.append(row.line)
     if not features:
         raise FileError(f"{path}: holds a header but no rows")
@@ -104,11 +106,6 @@ def _rows(file: TextIO, delimiter: str) -> Iterator[Row]:
     for cells in reader:
         if any(cell.strip() for cell in cells):
             yield Row(reader.line_num, cells)
-
-
-def _chain(first: Row, rows: Iterator[Row]) -> Iterator[Row]:
-    yield first
-    yield from rows
 
 
 def _label_column(cells: list[str], label: int | str, path: Path) -> int:
@@ -132,17 +129,16 @@ def _looks_like_names(cells: list[str], column: int) -> bool:
 
 
 def _numbers(row: Row, column: int, names: list[str] | None, path: Path) -> NDArray[np.float32]:
-    """The features of a row; the label has been taken out of `row.cells` at `column`."""
-    values = [_number(cell) for cell in row.cells]
-    largest = float(np.finfo(np.float32).max)
-    for i, value in enumerate(values):
-        if value is None or not abs(value) <= largest:
-            place = i + (i >= column)
-            name = f" ({names[place].strip()})" if names else ""
-            raise DataError(
-                f"{path}: line {row.line}, column {place + 1}{name}: {row.cells[i]!r} is not a finite float32"
-            )
-    return np.array(values, np.float32)
+    """The features of a row: every cell but the label's."""
+    cells = row.cells[:column] + row.cells[column + 1 :]
+    values = np.array([_number(cell) for cell in cells], np.float64)  # None, for no number, becomes NaN
+    wrong = np.flatnonzero(~(np.abs(values) <= LARGEST))
+    if len(wrong):
+        place = int(wrong[0] + (wrong[0] >= column))
+        name = f" ({names[place].strip()})" if names else ""
+        cell = row.cells[place]
+        raise DataError(f"{path}: line {row.line}, column {place + 1}{name}: {cell!r} is not a finite float32")
+    return values.astype(np.float32)
 
 
 def _number(cell: str) -> float | None:
