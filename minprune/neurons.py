@@ -98,6 +98,8 @@ class NeuronGroup:
         The rows that make them, the entries that go along (batch-norm), and the columns that read them.
     reads : tuple of Read
         The values in which they are read.
+    channels : mapping
+        For every value that holds some of them: the neuron of each channel, or −1.
     stays : str
         Why none of them can be removed ("output"), or "" where they can.
     """
@@ -109,6 +111,7 @@ class NeuronGroup:
     carried: tuple[Slice, ...]
     consumed: tuple[Slice, ...]
     reads: tuple[Read, ...]
+    channels: Mapping[str, Ids]
     stays: str
 
     @property
@@ -264,6 +267,7 @@ def _make_group(walk: _Walk, roots: Ids, names: list[str], members: list[int]) -
         if (owners(ids) != NOBODY).any():
             by_role[role].append(Slice(array, axis, owners(ids)))
     reads = [Read(value, tuple(readers), owners(ids)) for value, (readers, ids) in walk.read.items()]
+    channels = {value: owners(ids) for value, ids in walk.channels.items()}
     mine = {int(identity) for identity in np.flatnonzero(number[roots] != NOBODY)}
     reasons = dict.fromkeys(why for identity, why in walk.bound.items() if identity in mine)
     single_input = walk.net.inputs == (names[0],)
@@ -275,6 +279,7 @@ def _make_group(walk: _Walk, roots: Ids, names: list[str], members: list[int]) -
         carried=tuple(by_role["carried"]),
         consumed=tuple(by_role["consumed"]),
         reads=tuple(read for read in reads if (read.owner != NOBODY).any()),
+        channels={value: owner for value, owner in channels.items() if (owner != NOBODY).any()},
         stays="output" if "output" in reasons else "; ".join(reasons),
     )
 

@@ -252,8 +252,9 @@ class Graph:
             When an input does not fit; the message names the layer.
         """
         values: dict[str, Any] = self.take(*xs)
+        arrays = self.arrays
         for name, node in self.nodes.items():
-            values[name] = self._step(name, node, values, self.arrays, None)
+            values[name] = self.compute_node(name, values, arrays)
             for source in node.inputs:
                 if self._last_reader[source] == name:
                     values.pop(source, None)  # nobody needs it any more
@@ -264,11 +265,15 @@ class Graph:
     ) -> dict[str, Any]:
         """Compute and return every value by name; where inputs or arrays are tensors, all goes on their tape."""
         values = dict(values)
-        for name, node in self.nodes.items():
-            values[name] = self._step(name, node, values, arrays, training)
+        for name in self.nodes:
+            values[name] = self.compute_node(name, values, arrays, training)
         return values
 
-    def _step(self, name: str, node: Node, values: Any, arrays: Mapping[str, Any], training: Training | None) -> Any:
+    def compute_node(
+        self, name: str, values: Mapping[str, Any], arrays: Mapping[str, Any], training: Training | None = None
+    ) -> Any:
+        """Compute the value of one node from the values that it reads; errors are told with the node's name."""
+        node = self.nodes[name]
         own = {short: arrays[f"{name}.{short}"] for short in self._array_names[name]}
         try:
             return node.layer.forward(own, *(values[source] for source in node.inputs), training=training)

@@ -99,7 +99,7 @@ class GroupRecord:
         self.group = group
 
     def _entries(self, value: str, gradient: bool) -> Array:
-        tensor = self._recording.values[value]
+        tensor = self._recording.tensors[value]
         entries = self._recording.gradients[tensor] if gradient else tensor.value
         owner = self._recording.owners(self.group, value)
         positions = np.flatnonzero(owner != NOBODY)
@@ -132,7 +132,7 @@ class GroupRecord:
         """Every place where the group is read, with the gradients of the per-sample losses there."""
         record = self._recording
         return tuple(
-            Place(read, record.values[read.value].value, record.gradients[record.values[read.value]])
+            Place(read, record.tensors[read.value].value, record.gradients[record.tensors[read.value]])
             for read in record.gated.neurons[self.group.name].reads
         )
 
@@ -183,7 +183,7 @@ class NeuronRecord:
 
 
 class Recording(Mapping[str, GroupRecord]):
-    """A recorded pass: ``rec.loss``, ``rec.output``, ``rec.grads["dense1.W"]``, ``rec["dense1"]``, ``rec["dense1"][0]``.
+    """A recorded pass: ``rec.loss``, ``rec.grads["dense1.W"]``, ``rec["dense1"].a``, ``rec["dense1"][0].w_in``.
 
     Attributes
     ----------
@@ -197,25 +197,25 @@ class Recording(Mapping[str, GroupRecord]):
         Gradient of `loss` by every parameter.
     tape : Tape
         All that was computed, in order.
-    values : dict
+    tensors : dict
         Every value of the (gated) network by name, as tensors of the tape.
     """
 
-    def __init__(self, net: Graph, xs: Any, y: Any, loss: str | None, params: bool = True) -> None:
+    def __init__(self, net: Graph, x: Any, y: Any, loss: str | None) -> None:
         self.net = net
         self.gated, _ = with_gates(net)
         self.tape = Tape()
-        inputs = {name: self.tape.watch(x) for name, x in net.take(*xs).items()}
+        inputs = {name: self.tape.watch(x) for name, x in net.take(x).items()}
         watched = {name: self.tape.watch(array) for name, array in net.params.items()}
-        arrays = {**self.gated.arrays, **(watched if params else {})}
-        self.values: dict[str, Tensor] = self.gated.run(inputs, arrays)
-        self.output: Array = self.values[self.gated.output].value
+        arrays = {**self.gated.arrays, **watched}
+        self.tensors: dict[str, Tensor] = self.gated.run(inputs, arrays)
+        self.output: Array = self.tensors[self.gated.output].value
         self.loss_name = choose_loss(y) if loss is None else loss
-        targets = prepare_targets(y, self.output, self.loss_name)
-        losses = apply(LOSSES[self.loss_name], self.values[self.gated.output], targets)
+        targets = prepare_targets(y, self.output.shape, self.loss_name, net.dtype)
+        losses = apply(LOSSES[self.loss_name], self.tensors[self.gated.output], targets)
         self.losses: Array = losses.value
         self.gradients: Gradients = backward(losses, np.ones_like(self.losses))
-        self.grads = {name: self.gradients[t] / len(self.losses) for name, t in watched.items()} if params else {}
+        self.grads = {name: self.gradients[t] / len(self.losses) for name, t in watched.items()}
 
     @property
     def loss(self) -> float:
@@ -224,9 +224,7 @@ class Recording(Mapping[str, GroupRecord]):
 
     def owners(self, group: NeuronGroup, value: str) -> Ids:
         """For every channel of a value the neuron of `group` it belongs to, or −1."""
-        from .neurons import channel_owners
-
-        return channel_owners(self.gated, group.name, value)
+        return self.gated.neurons[group.name].channels[value]
 
     def activation_of(self, group: NeuronGroup) -> str:
         """The value that holds a group's activations: walk back from where it is read, past pooling and flattening."""
@@ -288,4 +286,4 @@ def record(net: Graph, x: Any, y: Any, loss: str | None = None) -> Recording:
     >>> rec["dense1"][0].z, rec["dense1"][0].grad_z
     (array([7.]), array([2.]))
     """
-    return Recording(net, (x,), y, loss)
+    return Recording(net, x, y, loss)

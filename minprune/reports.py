@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> 
     cells = [list(head), *([_cell(value) for value in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     lines = (
-        "  ".join(text.ljust(w) if column < left else text.rjust(w) for column, (text, w) in enumerate(zip(row, widths)))
+        "  ".join(
+            text.ljust(w) if column < left else text.rjust(w)
+            for column, (text, w) in enumerate(zip(row, widths, strict=True))
+        )
         for row in cells
     )
     return "\n".join(line.rstrip() for line in lines)
@@ -72,7 +76,7 @@ def _describe(layer: Any) -> str:
     """A layer as one would write it, settings at their default left out."""
     given = [
         f"{field.name}={getattr(layer, field.name)}"
-        for field in layer.__dataclass_fields__.values()
+        for field in fields(layer)
         if getattr(layer, field.name) not in (field.default, (field.default,) * getattr(layer, "rank", 1))
     ]
     return f"{type(layer).__name__}({', '.join(given)})"

@@ -224,7 +224,7 @@ def _pair(data: Any) -> tuple[Any, Any]:
 
 def _as_container(data: Any) -> Samples:
     if isinstance(getattr(data, "train", data), Samples):
-        return getattr(data, "train", data)  # type: ignore[no-any-return]  # narrowed by the line above
+        return getattr(data, "train", data)  # narrowed by the line above
     return Samples(*as_samples(data))
 
 
