@@ -16,6 +16,10 @@ _HOMES = {
         *("Identity", "ReLU", "LeakyReLU", "Sigmoid", "Tanh", "Softmax", "Add"),
     ),
     "recording": ("record",),
+    "scores": ("score", "criteria"),
+    "pruning.plan": ("Plan",),
+    "pruning.deciding": ("decide", "Global", "PerLayer", "Threshold"),
+    "pruning.surgery": ("mask", "remove"),
     "backends": ("backend",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -22,6 +22,7 @@ from .wiring import Builder, Chain, Concat, Node, Residual, wire
 
 if TYPE_CHECKING:
     from .neurons import NeuronGroup
+    from .pruning.surgery import Certificate
 
 __all__ = ["Arrays", "Concat", "Graph", "Node", "Residual", "Sequential"]
 
@@ -190,6 +191,7 @@ class Graph:
                         raise ShapeError(f"{key}: expected shape {shape}, got {arrays[key].shape}")
                     target[key] = arrays[key]
         self.params, self.buffers = Arrays(params), Arrays(buffers)
+        self.certificate: Certificate | None = None  # of the removal that made this network
 
     def build(self, builder: Builder, *sources: str) -> str:
         """Add this network's nodes to another one that is being built; its weights are not taken over."""
@@ -199,6 +201,11 @@ class Graph:
         for name, node in self.nodes.items():
             names[name] = builder.add(node.layer, *(names[source] for source in node.inputs))
         return names[self.output]
+
+    @cached_property
+    def array_names(self) -> dict[str, list[str]]:
+        """For every node the short names of its arrays: W, b, gamma …"""
+        return {name: [*node.layer.param_shapes(), *node.layer.buffer_shapes()] for name, node in self.nodes.items()}
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -274,15 +281,11 @@ class Graph:
     ) -> Any:
         """Compute the value of one node from the values that it reads; errors are told with the node's name."""
         node = self.nodes[name]
-        own = {short: arrays[f"{name}.{short}"] for short in self._array_names[name]}
+        own = {short: arrays[f"{name}.{short}"] for short in self.array_names[name]}
         try:
             return node.layer.forward(own, *(values[source] for source in node.inputs), training=training)
         except (DtypeError, ShapeError) as error:
             raise type(error)(f"{name}: {error}") from None
-
-    @cached_property
-    def _array_names(self) -> dict[str, list[str]]:
-        return {name: [*node.layer.param_shapes(), *node.layer.buffer_shapes()] for name, node in self.nodes.items()}
 
     def take(self, *xs: Any) -> dict[str, Array]:
         """Turn what a caller gives into one array per input, of the network's dtype, checked against the layers."""
@@ -302,7 +305,9 @@ class Graph:
 
     def copy(self) -> Graph:
         """A network of its own with the same weights."""
-        return self.with_arrays({name: value.copy() for name, value in self.arrays.items()})
+        copy = self.with_arrays({name: value.copy() for name, value in self.arrays.items()})
+        copy.certificate = self.certificate
+        return copy
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> Graph:
         """The same wiring around other arrays of the same shapes."""
