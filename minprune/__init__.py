@@ -16,6 +16,8 @@ _HOMES = {
         *("Identity", "ReLU", "LeakyReLU", "Sigmoid", "Tanh", "Softmax", "Add"),
     ),
     "recording": ("record",),
+    "evaluation": ("evaluate", "compare"),
+    "formats": ("save", "load"),
     "backends": ("backend",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
