@@ -16,7 +16,8 @@ _HOMES = {
         *("Identity", "ReLU", "LeakyReLU", "Sigmoid", "Tanh", "Softmax", "Add"),
     ),
     "recording": ("record",),
-    "evaluation": ("evaluate", "compare"),
+    "evaluation": ("evaluate",),
+    "comparison": ("compare",),
     "formats": ("save", "load"),
     "backends": ("backend",),
 }

@@ -46,8 +46,8 @@ def duration(seconds: float) -> str:
 
     Examples
     --------
-    >>> duration(12.345e-6), duration(0.25), duration(90.0)
-    ('12.35 µs', '250 ms', '90 s')
+    >>> duration(12.3e-6), duration(0.25), duration(90.0)
+    ('12.3 µs', '250 ms', '90 s')
     """
     unit, scale = ("s", 1.0) if seconds >= 1 else ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
     return f"{seconds * scale:.4g} {unit}"
