@@ -20,6 +20,9 @@ _HOMES = {
     "pruning.plan": ("Plan",),
     "pruning.deciding": ("decide", "Global", "PerLayer", "Threshold"),
     "pruning.surgery": ("mask", "remove"),
+    "evaluation": ("evaluate",),
+    "comparison": ("compare",),
+    "formats": ("save", "load"),
     "backends": ("backend",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

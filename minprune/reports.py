@@ -41,6 +41,18 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def duration(seconds: float) -> str:
+    """Write a time in the unit that suits it.
+
+    Examples
+    --------
+    >>> duration(12.3e-6), duration(0.25), duration(90.0)
+    ('12.3 µs', '250 ms', '90 s')
+    """
+    unit, scale = ("s", 1.0) if seconds >= 1 else ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
+    return f"{seconds * scale:.4g} {unit}"
+
+
 def macs(net: Graph, input_shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
     """Multiply-accumulates of every node for one sample of the given input shapes.
 
