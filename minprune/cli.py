@@ -16,7 +16,7 @@ DATA = "digits, mnist, fashion-mnist, or a path: .npz, .csv, a folder of IDX fil
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command.
+    r"""Run a command.
 
     Parameters
     ----------
@@ -32,8 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     --------
     >>> main(["formulas", "--op", "relu"])
     relu: x (N, …) -> y (N, …)
-      forward  y = x\\,[x > 0]
-      by x     \\bar{x} = g\\,[x > 0]
+      forward  y = x\,[x > 0]
+      by x     \bar{x} = g\,[x > 0]
       kink     at x = 0 the slope is 0
     0
     """

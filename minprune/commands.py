@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from . import data as datasets
-from . import fetching, worked as worked_example
+from . import fetching
+from . import worked as worked_example
+from .comparison import compare as compare_networks
+from .datasets.known import SETS
 from .errors import DataError
-from .evaluation import compare as compare_networks
 from .evaluation import evaluate as evaluate_network
 from .files import atomic_write
 from .formats import load, save
@@ -163,8 +165,10 @@ def evaluate(args: Namespace) -> Outcome:
 
 def compare(args: Namespace) -> Outcome:
     """Measure networks side by side on the test part."""
-    nets = {Path(path).stem if len({Path(p).stem for p in args.models}) == len(args.models) else path: load(path)
-            for path in args.models}
+    nets = {
+        Path(path).stem if len({Path(p).stem for p in args.models}) == len(args.models) else path: load(path)
+        for path in args.models
+    }
     found = compare_networks(nets, _for_network(next(iter(nets.values())), args, args.data), progress=True)
     return str(found), found.as_dict()
 
@@ -184,16 +188,18 @@ def formulas(args: Namespace) -> Outcome:
         lines += [f"  {f'by {arg}':7}  {formula}" for arg, formula in op.rules.items()]
         lines += [f"  kink     {op.kink}"] if op.kink else []
         blocks.append("\n".join(lines))
-    content = {op.name: {"formula": op.formula, "rules": op.rules, "shapes": op.shapes, "kink": op.kink} for op in chosen}
+    content = {
+        op.name: {"formula": op.formula, "rules": op.rules, "shapes": op.shapes, "kink": op.kink} for op in chosen
+    }
     return "\n\n".join(blocks), content
 
 
 def data(args: Namespace) -> Outcome:
     """List or fetch data sets."""
     if args.name is None:
-        rows = [(name, known.title, known.licence, known.home) for name, known in fetching.SETS.items()]
+        rows = [(name, known.title, known.licence, known.home) for name, known in SETS.items()]
         text = table(("name", "what", "licence", "home"), rows, left=4)
-        return f"{text}\n\ninto {fetching.root_folder()}", {name: known.home for name, known in fetching.SETS.items()}
+        return f"{text}\n\ninto {fetching.root_folder()}", {name: known.home for name, known in SETS.items()}
     folder = fetching.fetch(args.name)
     return f"{args.name} is in {folder}", {"name": args.name, "folder": str(folder)}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .datasets.samples import as_samples
+from .datasets.samples import as_samples, count, rows
 from .errors import DataError, DtypeError
 from .formats.npz import npz_bytes
 from .nn import Graph
@@ -130,10 +130,9 @@ def evaluate(
         raise DtypeError(f"evaluate takes a network of floats, this one holds {net.dtype}; use astype(np.float64)")
     check_sizes(batch_size=[batch_size], runtime=(sizes := list(runtime)))
     x, y = as_samples(getattr(data, "test", data))
-    shapes = {name: tuple(x.shape[1:]) for name in net.inputs}
-    net.take(x[:1])
+    shapes = {name: value.shape[1:] for name, value in net.take(rows(x, slice(1))).items()}
     loss = choose_loss(y) if loss is None else loss
-    targets = prepare_targets(y, (len(x), *net.value_shapes(shapes)[net.output]), loss, net.dtype)
+    targets = prepare_targets(y, (count(x), *net.value_shapes(shapes)[net.output]), loss, net.dtype)
     total, quality = _quality(net, x, targets, loss, batch_size, progress)
     return Evaluation(
         loss=total,
@@ -143,7 +142,7 @@ def evaluate(
         bytes_memory=sum(array.nbytes for array in net.arrays.values()),
         bytes_disk=npz_bytes(net),
         runtime={size: measure(ready_call(net, x, size)) for size in sizes},
-        samples=len(x),
+        samples=count(x),
         loss_name=loss,
     )
 
@@ -164,15 +163,15 @@ def check_sizes(**sizes: list[int]) -> None:
 
 
 def _quality(
-    net: Graph, x: Array, t: Array, loss: str, batch_size: int, progress: bool
+    net: Graph, x: Any, t: Array, loss: str, batch_size: int, progress: bool
 ) -> tuple[float, dict[str, float | None]]:
     """The mean loss and what else can be said about the outputs, gone through batch by batch, summed in float64."""
     classes = _classes(t, loss)
     center = t.mean(axis=0, dtype=np.float64)
     total = right = residual = variation = 0.0
-    for start in track(range(0, len(x), batch_size), "evaluating", show=progress):
+    for start in track(range(0, count(x), batch_size), "evaluating", show=progress):
         batch = slice(start, start + batch_size)
-        out = net(x[batch])
+        out = net(rows(x, batch))
         total += float(apply(LOSSES[loss], out, t[batch]).sum(dtype=np.float64))
         if classes is not None:
             numbers = ~np.isnan(out).any(axis=1)  # an output that is no number is never right
@@ -181,9 +180,9 @@ def _quality(
             residual += float(np.square(out - t[batch], dtype=np.float64).sum())
             variation += float(np.square(t[batch] - center, dtype=np.float64).sum())
     if classes is not None:
-        return total / len(x), {"accuracy": right / len(x), "rmse": None, "r2": None}
+        return total / count(x), {"accuracy": right / count(x), "rmse": None, "r2": None}
     r2 = 1 - residual / variation if variation > 0 else None
-    return total / len(x), {"accuracy": None, "rmse": sqrt(residual / t.size), "r2": r2}
+    return total / count(x), {"accuracy": None, "rmse": sqrt(residual / t.size), "r2": r2}
 
 
 def _classes(t: Array, loss: str) -> Array | None:
@@ -195,7 +194,7 @@ def _classes(t: Array, loss: str) -> Array | None:
     return classes if loss == "cross_entropy" or one_hot else None
 
 
-def ready_call(net: Graph, x: Array, size: int) -> Callable[[], Array]:
+def ready_call(net: Graph, x: Any, size: int) -> Callable[[], Array]:
     """A call of the network on a batch of the given size, ready to be timed.
 
     Examples
@@ -207,5 +206,5 @@ def ready_call(net: Graph, x: Array, size: int) -> Callable[[], Array]:
            [0., 1.],
            [1., 0.]], dtype=float32)
     """
-    batch = x[np.arange(size) % len(x)].astype(net.dtype)
+    batch = net.take(rows(x, np.arange(size) % count(x)))
     return lambda: net(batch)

@@ -1,8 +1,8 @@
 """The document's program (section 5.2), made to run: train, score, draw, prune two neurons, retrain, predict.
 
 The printed listing stops at its score line under every TensorFlow that it asks for, and what it means to score are
-parameter tensors, not neurons (spec E3 to E6). This is the same experiment with neurons: two samples, a 3-n-2 network of
-sigmoids, mean squared error, Adam, 100 epochs, the printed rule as the listing applies it (mean over the batch, then
+parameter tensors, not neurons (spec E3 to E6). This is the same experiment with neurons: two samples, a 3-n-2 network
+of sigmoids, mean squared error, Adam, 100 epochs, the printed rule as the listing applies it (mean over the batch, then
 the modulus, then the inverse), the two lowest removed, a fresh optimiser, 100 more epochs. Beside it stands what the
 listing lacks: the dense network given the same 100 extra epochs, the true cost of every neuron, and the rule that
 follows from the first-order change of the loss.
