@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minprune as mp
@@ -89,6 +89,7 @@ def test_an_output_that_is_no_number_is_never_right() -> None:
     assert np.isnan(ev.loss)
 
 
+@settings(deadline=None)
 @given(size=st.integers(1, 12))
 def test_batches_change_nothing(size: int) -> None:
     whole = mp.evaluate(identity(), (X, T), runtime=())

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import minprune as mp
@@ -555,6 +555,7 @@ def loads_or_is_refused(content: bytes, folder: Path) -> None:
     assert peak < 2_000_000
 
 
+@settings(deadline=None)  # the first load in a process takes longer
 @given(changes=st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), min_size=1, max_size=8))
 def test_a_file_with_changed_bytes_loads_or_is_refused(changes: list[tuple[int, int]], folder: Path) -> None:
     content = bytearray(WHOLE)
@@ -563,11 +564,13 @@ def test_a_file_with_changed_bytes_loads_or_is_refused(changes: list[tuple[int, 
     loads_or_is_refused(bytes(content), folder)
 
 
+@settings(deadline=None)
 @given(start=st.integers(0, len(WHOLE)), stop=st.integers(0, len(WHOLE)), filling=st.binary(max_size=64))
 def test_a_file_with_replaced_pieces_loads_or_is_refused(start: int, stop: int, filling: bytes, folder: Path) -> None:
     loads_or_is_refused(WHOLE[:start] + filling + WHOLE[stop:], folder)
 
 
+@settings(deadline=None)
 @given(data=st.data())
 def test_an_archive_with_a_changed_description_loads_or_is_refused(data: st.DataObject, folder: Path) -> None:
     members = parts(MODEL)
@@ -611,6 +614,7 @@ def every_place(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]
     return [place for key, inner in steps for place in ((*path, key), *every_place(inner, (*path, key)))]
 
 
+@settings(deadline=None)
 @given(where=st.sampled_from(every_place(json.loads(description.describe(MODEL)))), value=anything)
 def test_a_description_with_any_value_anywhere_loads_or_is_refused(
     where: tuple[Any, ...], value: Any, folder: Path
