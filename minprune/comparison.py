@@ -83,7 +83,8 @@ def compare(
     that the faster one's lasts at least 1 ms. The two blocks of a pair run within milliseconds of each other, so
     whatever slows the machine down for longer hits both and cancels in their ratio. The interval is that of the sign
     test for the median, at least 95 %, which assumes nothing about the distribution of the ratios but takes the pairs
-    as independent. It is about this machine, now, with as many threads as NumPy's BLAS takes.
+    as independent. It is about this machine, now, with as many threads as NumPy's BLAS takes. One thing remains: where
+    arrays lie in memory can make two copies of one network differ by one or two percent, so leave such ratios alone.
 
     Parameters
     ----------

@@ -117,10 +117,10 @@ def describe(net: Graph, metadata: Mapping[str, Any] | None = None) -> bytes:
 
 
 def _float_kind(net: Graph) -> str:
-    kinds = sorted({str(a.dtype) for name, a in net.arrays.items() if a.dtype.kind not in "iu"})
+    kinds = sorted({array.dtype.name for array in net.arrays.values() if array.dtype.kind not in "iu"})
     if len(kinds) > 1 or any(kind not in DTYPES for kind in kinds):
         raise DtypeError(f"a file holds a network in one of {', '.join(DTYPES)}, this one has {', '.join(kinds)}")
-    return kinds[0] if kinds else str(net.dtype)
+    return kinds[0] if kinds else net.dtype.name
 
 
 def _describe_node(name: str, node: Node) -> dict[str, Any]:
@@ -209,7 +209,7 @@ def _nodes(entries: Any, inputs: tuple[str, ...]) -> dict[str, Node]:
         _need(isinstance(entry, dict) and set(entry) == wanted, f"node {place}: expected {', '.join(sorted(wanted))}")
         name, sources = entry["name"], entry["inputs"]
         _need(_is_name(name), f"node {place}: its name is {name!r}, expected a text of 1 to {LONGEST_NAME} characters")
-        _need(name not in builder.nodes, f"{name!r}: two nodes bear this name")
+        _need(name not in builder.nodes and name not in inputs, f"{name!r}: two values bear this name")
         readable = isinstance(sources, list) and all(_is_name(source) for source in sources)
         _need(readable, f"{name!r}: its inputs are {sources!r}, expected names")
         builder.add(_layer(name, entry["layer"], entry["fields"]), *sources, name=name)
