@@ -178,7 +178,8 @@ class Graph:
 
     def _hold(self, arrays: Mapping[str, Array]) -> None:
         """Take over the arrays; what they must be called and look like follows from the layers."""
-        params, buffers = {}, {}
+        params: dict[str, Array] = {}
+        buffers: dict[str, Array] = {}
         for name, node in self.nodes.items():
             for target, shapes in ((params, node.layer.param_shapes()), (buffers, node.layer.buffer_shapes())):
                 for short, shape in shapes.items():
@@ -261,7 +262,7 @@ class Graph:
     def run(
         self, values: Mapping[str, Any], arrays: Mapping[str, Any], training: Training | None = None
     ) -> dict[str, Any]:
-        """Compute and return every value by name; inputs and arrays may be tensors, which writes it all on their tape."""
+        """Compute and return every value by name; given tensors, it writes all of it on their tape."""
         values = dict(values)
         for name, node in self.nodes.items():
             values[name] = self._step(name, node, values, arrays, training)
@@ -279,7 +280,7 @@ class Graph:
         return {name: [*node.layer.param_shapes(), *node.layer.buffer_shapes()] for name, node in self.nodes.items()}
 
     def take(self, *xs: Any) -> dict[str, Array]:
-        """Turn what a caller gives as input into one array per input, of the network's dtype, checked against the layers."""
+        """Turn what a caller gives as input into one array per input, of the network's dtype, that fits the layers."""
         if len(xs) == 1 and isinstance(xs[0], Mapping):
             xs = tuple(xs[0][name] for name in self.inputs)
         if len(xs) != len(self.inputs):
@@ -337,7 +338,8 @@ class Graph:
         return summary(self)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {len(self.nodes)} nodes, {sum(v.size for v in self.params.values()):,} parameters>"
+        parameters = sum(value.size for value in self.params.values())
+        return f"<{type(self).__name__}: {len(self.nodes)} nodes, {parameters:,} parameters>"
 
 
 class Sequential(Graph):
