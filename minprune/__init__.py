@@ -1,3 +1,46 @@
-"""minprune: importance-scored neuron pruning that you can read, check and use."""
+"""minprune: importance-scored neuron pruning that you can read, check and use.
+
+Every public name is imported when it is first used: ``import minprune as mp`` itself costs no more than NumPy.
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+# Public name -> the module it lives in. No module bears the name of a public function.
+_HOMES = {
+    "nn": ("Graph", "Sequential", "Residual", "Concat"),
+    "layers": (
+        *("Dense", "Conv1d", "Conv2d", "BatchNorm", "MaxPool2d", "AvgPool2d", "GlobalAvgPool2d", "Flatten", "Dropout"),
+        *("Identity", "ReLU", "LeakyReLU", "Sigmoid", "Tanh", "Softmax", "Add"),
+    ),
+    "recording": ("record",),
+    "scores": ("score", "criteria"),
+    "train": ("fit",),
+    "optim": ("SGD", "Adam", "AdamW", "Cosine", "Step", "OneCycle", "OptimizerState"),
+    "pruning.schedule": ("prune", "FineTune"),
+    "pruning.plan": ("Plan",),
+    "pruning.deciding": ("decide", "Global", "PerLayer", "Threshold"),
+    "pruning.surgery": ("mask", "remove"),
+    "evaluation": ("evaluate",),
+    "comparison": ("compare",),
+    "formats": ("save", "load"),
+    "backends": ("backend",),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_MODULES = ("data", "ops")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name not in _HOME:
+        raise AttributeError(f"minprune has no {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*_HOME, *_MODULES, "__version__"])

@@ -22,6 +22,7 @@ from .wiring import Builder, Chain, Concat, Node, Residual, wire
 
 if TYPE_CHECKING:
     from .neurons import NeuronGroup
+    from .pruning.surgery import Certificate
 
 __all__ = ["Arrays", "Concat", "Graph", "Node", "Residual", "Sequential"]
 
@@ -105,7 +106,7 @@ class Graph:
     def __init__(
         self,
         nodes: Mapping[str, tuple[Any, ...]],
-        inputs: tuple[str, ...] = ("x",),
+        inputs: str | tuple[str, ...] = ("x",),
         output: str | None = None,
         *,
         rng: int | np.random.Generator = 0,
@@ -190,6 +191,7 @@ class Graph:
                         raise ShapeError(f"{key}: expected shape {shape}, got {arrays[key].shape}")
                     target[key] = arrays[key]
         self.params, self.buffers = Arrays(params), Arrays(buffers)
+        self.certificate: Certificate | None = None  # of the removal that made this network
 
     def build(self, builder: Builder, *sources: str) -> str:
         """Add this network's nodes to another one that is being built; its weights are not taken over."""
@@ -199,6 +201,11 @@ class Graph:
         for name, node in self.nodes.items():
             names[name] = builder.add(node.layer, *(names[source] for source in node.inputs))
         return names[self.output]
+
+    @cached_property
+    def array_names(self) -> dict[str, list[str]]:
+        """For every node the short names of its arrays: W, b, gamma …"""
+        return {name: [*node.layer.param_shapes(), *node.layer.buffer_shapes()] for name, node in self.nodes.items()}
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -252,8 +259,9 @@ class Graph:
             When an input does not fit; the message names the layer.
         """
         values: dict[str, Any] = self.take(*xs)
+        arrays = self.arrays
         for name, node in self.nodes.items():
-            values[name] = self._step(name, node, values, self.arrays, None)
+            values[name] = self.compute_node(name, values, arrays)
             for source in node.inputs:
                 if self._last_reader[source] == name:
                     values.pop(source, None)  # nobody needs it any more
@@ -262,25 +270,25 @@ class Graph:
     def run(
         self, values: Mapping[str, Any], arrays: Mapping[str, Any], training: Training | None = None
     ) -> dict[str, Any]:
-        """Compute and return every value by name; given tensors, it writes all of it on their tape."""
+        """Compute and return every value by name; where inputs or arrays are tensors, all goes on their tape."""
         values = dict(values)
-        for name, node in self.nodes.items():
-            values[name] = self._step(name, node, values, arrays, training)
+        for name in self.nodes:
+            values[name] = self.compute_node(name, values, arrays, training)
         return values
 
-    def _step(self, name: str, node: Node, values: Any, arrays: Mapping[str, Any], training: Training | None) -> Any:
-        own = {short: arrays[f"{name}.{short}"] for short in self._array_names[name]}
+    def compute_node(
+        self, name: str, values: Mapping[str, Any], arrays: Mapping[str, Any], training: Training | None = None
+    ) -> Any:
+        """Compute the value of one node from the values that it reads; errors are told with the node's name."""
+        node = self.nodes[name]
+        own = {short: arrays[f"{name}.{short}"] for short in self.array_names[name]}
         try:
             return node.layer.forward(own, *(values[source] for source in node.inputs), training=training)
         except (DtypeError, ShapeError) as error:
             raise type(error)(f"{name}: {error}") from None
 
-    @cached_property
-    def _array_names(self) -> dict[str, list[str]]:
-        return {name: [*node.layer.param_shapes(), *node.layer.buffer_shapes()] for name, node in self.nodes.items()}
-
     def take(self, *xs: Any) -> dict[str, Array]:
-        """Turn what a caller gives as input into one array per input, of the network's dtype, that fits the layers."""
+        """Turn what a caller gives into one array per input, of the network's dtype, checked against the layers."""
         if len(xs) == 1 and isinstance(xs[0], Mapping):
             xs = tuple(xs[0][name] for name in self.inputs)
         if len(xs) != len(self.inputs):
@@ -297,7 +305,9 @@ class Graph:
 
     def copy(self) -> Graph:
         """A network of its own with the same weights."""
-        return self.with_arrays({name: value.copy() for name, value in self.arrays.items()})
+        copy = self.with_arrays({name: value.copy() for name, value in self.arrays.items()})
+        copy.certificate = self.certificate
+        return copy
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> Graph:
         """The same wiring around other arrays of the same shapes."""
@@ -338,8 +348,8 @@ class Graph:
         return summary(self)
 
     def __repr__(self) -> str:
-        parameters = sum(value.size for value in self.params.values())
-        return f"<{type(self).__name__}: {len(self.nodes)} nodes, {parameters:,} parameters>"
+        size = sum(array.size for array in self.params.values())
+        return f"<{type(self).__name__}: {len(self.nodes)} nodes, {size:,} parameters>"
 
 
 class Sequential(Graph):

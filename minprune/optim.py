@@ -1,156 +1,115 @@
-"""Optimisers: how gradients become changes of the parameters; and the memory they keep between steps.
+"""Optimisers: what to do with gradients. And schedules: how fast to do it, when.
 
-An optimiser is a small immutable description. What it remembers (momentum, running averages) stands apart, in an
-`OptimizerState`: so it can be handed from one training to the next, and cut down together with a pruned network.
-
-Weight decay acts on all parameters, biases and batch-norm included, as the formulas of the papers say; nothing is
-exempted behind the reader's back.
+An optimiser is an immutable description. What it remembers between steps (momentum, running averages) is an
+`OptimizerState` of its own, so that it can be handed on, saved, or follow the neurons that survive a removal.
+Every parameter is treated alike, biases and batch-norm included, as PyTorch does by default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite, sqrt
-from typing import Any, Protocol
+from math import cos, pi, sqrt
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .errors import MinpruneError, StructureError
+from .errors import DataError
+from .neurons import Ids
 from .ops import Array
-
-IntArray = NDArray[np.integer[Any]]
 
 
 @dataclass
 class OptimizerState:
     """What an optimiser remembers between steps.
 
-    Parameters
+    Attributes
     ----------
     step : int
-        How many steps were made.
+        How many steps were taken.
     slots : dict
-        For each parameter its memory by name: ``slots["dense1.W"]["m"]`` has the shape of ``dense1.W``.
+        Parameter name -> slot name -> array of the parameter's shape: ``slots["dense1.W"]["m"]``.
 
     Examples
     --------
-    >>> state, params = OptimizerState(), {"b": np.array([1.0, 2.0])}
-    >>> SGD(0.5, momentum=0.9).update(params, {"b": np.array([2.0, 4.0])}, state, lr=0.5)
-    >>> state.step, state.slots["b"]["velocity"]
-    (1, array([2., 4.]))
+    >>> state = OptimizerState(1, {"dense1.b": {"m": np.array([1.0, 2.0, 3.0])}})
+    >>> state.sliced({"dense1.b": {0: np.array([0, 2])}}).slots["dense1.b"]["m"]
+    array([1., 3.])
     """
 
     step: int = 0
     slots: dict[str, dict[str, Array]] = field(default_factory=dict)
 
-    def memory(self, name: str, param: Array, *slots: str) -> list[Array]:
-        """Give the slots of one parameter; in the first step they are made, full of zeros.
+    def slot(self, param: str, name: str, like: Array) -> Array:
+        """One remembered array; zeros where nothing is remembered yet."""
+        slots = self.slots.setdefault(param, {})
+        if name not in slots:
+            slots[name] = np.zeros_like(like)
+        return slots[name]
 
-        Raises
-        ------
-        StructureError
-            When they are missing later, or have another shape than the parameter.
-        """
-        if self.step <= 1 and name not in self.slots:
-            self.slots[name] = {slot: np.zeros_like(param) for slot in slots}
-        held = self.slots.get(name, {})
-        for slot in slots:
-            if slot not in held:
-                raise StructureError(f"{name}: the optimiser's state has no {slot!r}; it belongs to another optimiser")
-            if held[slot].shape != param.shape:
-                raise StructureError(
-                    f"{name}: the optimiser's {slot!r} has shape {held[slot].shape}, expected {param.shape}; "
-                    "cut it down with state.sliced(keep)"
-                )
-        return [held[slot] for slot in slots]
-
-    def sliced(self, keep: Mapping[str, Mapping[int, IntArray | Sequence[int]]]) -> OptimizerState:
-        """Cut the memory down to the neurons that stay.
+    def sliced(self, stays: Mapping[str, Mapping[int, Ids]]) -> OptimizerState:
+        """The state for a smaller network: every array loses the same positions as its parameter.
 
         Parameters
         ----------
-        keep : mapping
-            ``{parameter: {axis: indices that stay}}``. Parameters that are not named keep all of their memory.
-
-        Returns
-        -------
-        OptimizerState
-            A new one, with copies.
-
-        Examples
-        --------
-        >>> state = OptimizerState(1, {"W": {"m": np.arange(6).reshape(3, 2)}})
-        >>> state.sliced({"W": {0: [0, 2]}}).slots["W"]["m"]
-        array([[0, 1],
-               [4, 5]])
+        stays : mapping
+            Parameter -> axis -> the positions that stay; see `minprune.neurons.staying`. Others stay whole.
         """
-        return OptimizerState(
-            self.step,
-            {
-                name: {slot: _taken(array, keep.get(name, {})) for slot, array in held.items()}
-                for name, held in self.slots.items()
-            },
-        )
-
-    def copy(self) -> OptimizerState:
-        """A state of its own with the same contents."""
-        return self.sliced({})
-
-
-def _taken(array: Array, keep: Mapping[int, IntArray | Sequence[int]]) -> Array:
-    array = array.copy()
-    for axis, indices in keep.items():
-        array = array.take(indices, axis=axis)
-    return array
+        slots = {}
+        for param, arrays in self.slots.items():
+            slots[param] = {name: array.copy() for name, array in arrays.items()}
+            for axis, positions in stays.get(param, {}).items():
+                slots[param] = {name: np.take(array, positions, axis) for name, array in slots[param].items()}
+        return OptimizerState(self.step, slots)
 
 
 class Optimizer(Protocol):
-    """What `fit` needs: a learning rate, and an update of the parameters in place."""
+    """Anything that can take a step."""
 
     @property
     def lr(self) -> float:
-        """The learning rate, before a schedule scales it."""
+        """The learning rate, before any schedule."""
 
     def update(self, params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState, lr: float) -> None:
-        """Change the parameters that `grads` names, and the state, in place."""
+        """Change the parameters, in place, and the state."""
+
+
+def _check(name: str, optimizer: Optimizer, **fractions: float) -> None:
+    if not optimizer.lr > 0:
+        raise DataError(f"{name}: lr is {optimizer.lr!r}, expected a number above 0")
+    for label, value in fractions.items():
+        if not 0 <= value < 1:
+            raise DataError(f"{name}: {label} is {value!r}, expected at least 0 and below 1")
 
 
 @dataclass(frozen=True)
 class SGD:
-    r"""Stochastic gradient descent, with momentum where it is asked for.
+    r"""Stochastic gradient descent, with momentum if wanted.
 
-    $v \leftarrow \mu v + g,\; \theta \leftarrow \theta - \eta v$; with Nesterov's look ahead $\theta \leftarrow \theta
-    - \eta (g + \mu v)$. Weight decay λ adds $\lambda \theta$ to g.
+    $v \leftarrow \mu v + g$, $\theta \leftarrow \theta - \eta v$; with Nesterov's look-ahead
+    $\theta \leftarrow \theta - \eta (g + \mu v)$. Weight decay adds $\lambda \theta$ to g.
 
     Parameters
     ----------
     lr : float
-        The learning rate η.
+        η.
     momentum : float
-        μ, at least 0 and below 1.
+        μ.
     nesterov : bool
-        Whether to look ahead; needs momentum.
+        Whether to look ahead.
     weight_decay : float
         λ.
 
-    Raises
-    ------
-    MinpruneError
-        For settings outside of these ranges.
-
     Notes
     -----
-    Sources: Rumelhart, Hinton and Williams 1986, equation 9 (momentum); Sutskever et al. 2013, *On the importance of
-    initialization and momentum*, equations 3 and 4 (Nesterov), in the form of Bengio et al. 2013, equation 7. The
-    learning rate stands outside of v, so that v keeps its meaning when a schedule changes η.
+    Source: Sutskever et al. 2013, *On the importance of initialization and momentum*, equations 1 to 4, in the form
+    that PyTorch uses (η outside v).
 
     Examples
     --------
-    >>> params = {"b": np.array([1.0])}
-    >>> SGD(lr=0.25).update(params, {"b": np.array([2.0])}, OptimizerState(), lr=0.25)
-    >>> params["b"]
+    >>> theta = {"b": np.array([1.0])}
+    >>> SGD(lr=0.5).update(theta, {"b": np.array([1.0])}, OptimizerState(), lr=0.5)
+    >>> theta["b"]
     array([0.5])
     """
 
@@ -160,59 +119,49 @@ class SGD:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self, isfinite(self.lr) and self.lr > 0, "lr", "a number above 0")
-        require(self, 0 <= self.momentum < 1, "momentum", "at least 0 and below 1")
-        require(self, not self.nesterov or self.momentum > 0, "momentum", "above 0 with nesterov=True")
-        require(self, 0 <= self.weight_decay < np.inf, "weight_decay", "a number of at least 0")
+        _check("SGD", self, momentum=self.momentum)
 
     def update(self, params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState, lr: float) -> None:
-        """Make one step in place; `lr` is the learning rate of this step."""
+        """One step."""
         state.step += 1
-        for name, g in grads.items():
-            param = params[name]
-            if self.weight_decay:
-                g = g + self.weight_decay * param
+        for name, theta in params.items():
+            g = grads[name] + self.weight_decay * theta if self.weight_decay else grads[name]
             if self.momentum:
-                (velocity,) = state.memory(name, param, "velocity")
-                velocity *= self.momentum
-                velocity += g
-                g = g + self.momentum * velocity if self.nesterov else velocity
-            param -= lr * g
+                v = state.slot(name, "v", theta)
+                v *= self.momentum
+                v += g
+                g = g + self.momentum * v if self.nesterov else v
+            theta -= lr * g
 
 
 @dataclass(frozen=True)
 class Adam:
-    r"""Gradient descent with a step of its own for every weight, from running averages of the gradient and its square.
+    r"""Steps of a size that does not depend on the gradient's.
 
-    $m \leftarrow \beta_1 m + (1 - \beta_1) g,\; v \leftarrow \beta_2 v + (1 - \beta_2) g^2,\;
-    \theta \leftarrow \theta - \eta\, \hat{m} / (\sqrt{\hat{v}} + \varepsilon)$ with $\hat{m} = m / (1 - \beta_1^t)$
-    and $\hat{v} = v / (1 - \beta_2^t)$. Weight decay λ adds $\lambda \theta$ to g; `AdamW` keeps it apart.
+    $m \leftarrow \beta_1 m + (1-\beta_1) g$, $v \leftarrow \beta_2 v + (1-\beta_2) g^2$,
+    $\theta \leftarrow \theta - \eta\, \hat{m} / (\sqrt{\hat{v}} + \varepsilon)$ with $\hat{m} = m/(1-\beta_1^t)$ and
+    $\hat{v} = v/(1-\beta_2^t)$. Weight decay adds $\lambda \theta$ to g; for the decoupled kind see `AdamW`.
 
     Parameters
     ----------
     lr : float
-        The learning rate η: about the size of a step of every weight.
-    betas : pair of float
-        β₁ and β₂, each at least 0 and below 1.
+        η.
+    betas : (float, float)
+        β₁, β₂.
     epsilon : float
-        ε, above 0.
+        ε.
     weight_decay : float
         λ.
 
-    Raises
-    ------
-    MinpruneError
-        For settings outside of these ranges.
-
     Notes
     -----
-    Source: Kingma and Ba 2015, *Adam: a method for stochastic optimization*, algorithm 1.
+    Source: Kingma and Ba 2015, *Adam*, algorithm 1.
 
     Examples
     --------
-    >>> params = {"b": np.array([1.0])}
-    >>> Adam(lr=0.25).update(params, {"b": np.array([2.0])}, OptimizerState(), lr=0.25)
-    >>> params["b"].round(6)
+    >>> theta = {"b": np.array([1.0])}
+    >>> Adam().update(theta, {"b": np.array([123.0])}, OptimizerState(), lr=0.25)
+    >>> theta["b"].round(6)
     array([0.75])
     """
 
@@ -222,49 +171,40 @@ class Adam:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        require(self, isfinite(self.lr) and self.lr > 0, "lr", "a number above 0")
-        require(self, len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "betas", "two, from 0 to below 1")
-        require(self, 0 < self.epsilon < np.inf, "epsilon", "a number above 0")
-        require(self, 0 <= self.weight_decay < np.inf, "weight_decay", "a number of at least 0")
+        _check(type(self).__name__, self, beta1=self.betas[0], beta2=self.betas[1])
 
     def update(self, params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState, lr: float) -> None:
-        """Make one step in place; `lr` is the learning rate of this step."""
+        """One step."""
         state.step += 1
-        for name, g in grads.items():
-            param = params[name]
-            self._step(param, self._decayed(param, g, lr), state.memory(name, param, "m", "v"), state.step, lr)
+        for name, theta in params.items():
+            g = grads[name] + self.weight_decay * theta if self.weight_decay else grads[name]
+            self._step(name, theta, g, state, lr)
 
-    def _decayed(self, param: Array, g: Array, lr: float) -> Array:
-        """Weight decay as part of the gradient (L2 regularisation)."""
-        return g + self.weight_decay * param if self.weight_decay else g
-
-    def _step(self, param: Array, g: Array, memory: list[Array], t: int, lr: float) -> None:
-        (m, v), (beta1, beta2) = memory, self.betas
-        m += (1 - beta1) * (g - m)
-        v += (1 - beta2) * (g * g - v)
+    def _step(self, name: str, theta: Array, g: Array, state: OptimizerState, lr: float) -> None:
+        beta1, beta2 = self.betas
+        m, v = state.slot(name, "m", theta), state.slot(name, "v", theta)
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * g * g
         root = np.sqrt(v)
-        root *= 1 / sqrt(1 - beta2**t)
+        root /= sqrt(1 - beta2**state.step)
         root += self.epsilon
-        param -= (lr / (1 - beta1**t)) * m / root
+        theta -= lr / (1 - beta1**state.step) * m / root
 
 
 @dataclass(frozen=True)
 class AdamW(Adam):
-    r"""`Adam` with weight decay apart from the gradient.
+    r"""Adam whose weight decay does not pass through the running averages.
 
-    $\theta \leftarrow (1 - \eta \lambda)\, \theta$, then Adam's step with the bare gradient.
+    $\theta \leftarrow (1 - \eta\lambda)\, \theta$, then Adam's step with the plain gradient.
 
     Parameters
     ----------
     lr, betas, epsilon
         As for `Adam`.
     weight_decay : float
-        λ; it is scaled by the learning rate of the step.
-
-    Raises
-    ------
-    MinpruneError
-        As `Adam`.
+        λ.
 
     Notes
     -----
@@ -272,36 +212,105 @@ class AdamW(Adam):
 
     Examples
     --------
-    >>> params = {"b": np.array([1.0])}
-    >>> AdamW(lr=0.25, weight_decay=1.0).update(params, {"b": np.array([0.0])}, OptimizerState(), lr=0.25)
-    >>> params["b"]
+    >>> theta = {"b": np.array([1.0])}
+    >>> AdamW(weight_decay=0.5).update(theta, {"b": np.array([0.0])}, OptimizerState(), lr=0.5)
+    >>> theta["b"]
     array([0.75])
     """
 
     weight_decay: float = 0.01
 
-    def _decayed(self, param: Array, g: Array, lr: float) -> Array:
-        """Weight decay beside the gradient: shrink the weights, leave g alone."""
-        param *= 1 - lr * self.weight_decay
-        return g
+    def update(self, params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState, lr: float) -> None:
+        """One step."""
+        state.step += 1
+        for name, theta in params.items():
+            theta *= 1 - lr * self.weight_decay
+            self._step(name, theta, grads[name], state, lr)
 
 
-def clipped(grads: Mapping[str, Array], limit: float) -> dict[str, Array]:
-    r"""Shorten gradients whose common length is above a limit; their direction stays.
+class Schedule(Protocol):
+    """Anything that says by which factor the learning rate is multiplied at a step."""
 
-    $g \leftarrow g \cdot \min(1, c / \lVert g \rVert)$, where the norm runs over all parameters together.
+    def factor(self, step: int, steps: int, per_epoch: int) -> float:
+        """The factor at step 0 … steps − 1, of which there are `per_epoch` in an epoch."""
+
+
+@dataclass(frozen=True)
+class Cosine:
+    r"""From 1 down to `final` along half a cosine: $f + (1-f)\,(1+\cos(\pi s / S))/2$.
+
+    Notes
+    -----
+    Source: Loshchilov and Hutter 2017, *SGDR*, equation 5, without restarts.
+
+    Examples
+    --------
+    >>> [round(Cosine().factor(s, 4, 1), 3) for s in range(4)]
+    [1.0, 0.854, 0.5, 0.146]
+    """
+
+    final: float = 0.0
+
+    def factor(self, step: int, steps: int, per_epoch: int) -> float:
+        """Half a cosine over all steps."""
+        return self.final + (1 - self.final) * (1 + cos(pi * step / steps)) / 2
+
+
+@dataclass(frozen=True)
+class Step:
+    r"""Multiplied by `by` after every `every` epochs: $b^{\lfloor e / E \rfloor}$.
+
+    Examples
+    --------
+    >>> [Step(every=2, by=0.5).factor(s, 4, 1) for s in range(4)]
+    [1.0, 1.0, 0.5, 0.5]
+    """
+
+    every: int
+    by: float = 0.1
+
+    def factor(self, step: int, steps: int, per_epoch: int) -> float:
+        """A staircase."""
+        return float(self.by ** (step // per_epoch // self.every))
+
+
+@dataclass(frozen=True)
+class OneCycle:
+    r"""Up from `start` to 1 in the first part, then down to `final`, both along half a cosine.
 
     Parameters
     ----------
-    grads : mapping
-        Gradients by parameter.
-    limit : float
-        c, above 0.
+    warmup : float
+        The fraction of all steps that goes up.
+    start, final : float
+        Factors at the two ends.
 
-    Returns
-    -------
-    dict
-        The gradients themselves where they are short enough, else scaled copies.
+    Notes
+    -----
+    Source: Smith and Topin 2018, *Super-convergence*; with cosines, as in fastai and PyTorch.
+
+    Examples
+    --------
+    >>> [round(OneCycle(warmup=0.5, start=0.0, final=0.0).factor(s, 4, 1), 3) for s in range(4)]
+    [0.0, 0.5, 1.0, 0.5]
+    """
+
+    warmup: float = 0.3
+    start: float = 1 / 25
+    final: float = 1e-4
+
+    def factor(self, step: int, steps: int, per_epoch: int) -> float:
+        """Half a cosine up, half a cosine down."""
+        top = self.warmup * steps
+        if step < top:
+            return 1 - (1 - self.start) * (1 + cos(pi * step / top)) / 2
+        return self.final + (1 - self.final) * (1 + cos(pi * (step - top) / (steps - top))) / 2
+
+
+def clip(grads: Mapping[str, Array], most: float) -> dict[str, Array]:
+    r"""Shorten all gradients together where their common length exceeds a bound.
+
+    $g \leftarrow g \cdot \min(1, c / \lVert g \rVert)$, the norm over all parameters.
 
     Notes
     -----
@@ -309,14 +318,9 @@ def clipped(grads: Mapping[str, Array], limit: float) -> dict[str, Array]:
 
     Examples
     --------
-    >>> clipped({"W": np.array([3.0]), "b": np.array([4.0])}, 1.0)
-    {'W': array([0.6]), 'b': array([0.8])}
+    >>> clip({"b": np.array([3.0, 4.0])}, most=1.0)["b"]
+    array([0.6, 0.8])
     """
-    norm = sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))
-    return dict(grads) if norm <= limit else {name: g * (limit / norm) for name, g in grads.items()}
-
-
-def require(spec: object, condition: bool, name: str, expected: str) -> None:
-    """Refuse a setting that does not meet the condition, by its name."""
-    if not condition:
-        raise MinpruneError(f"{type(spec).__name__}: {name} is {getattr(spec, name)!r}, expected {expected}")
+    length = sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in grads.values()))
+    factor = min(1.0, most / length) if length > 0 else 1.0
+    return {name: g * factor for name, g in grads.items()}

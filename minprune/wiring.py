@@ -90,6 +90,7 @@ class Residual:
     Examples
     --------
     >>> from minprune.layers import Dense, ReLU
+    >>> from minprune.nn import Sequential
     >>> list(Sequential(Dense(3, 4), Residual(Sequential(Dense(4, 4), ReLU()))).nodes)
     ['dense1', 'dense2', 'relu1', 'add1']
     """
@@ -121,6 +122,7 @@ class Concat:
     Examples
     --------
     >>> from minprune.layers import Dense, Tanh
+    >>> from minprune.nn import Sequential
     >>> list(Sequential(Concat(Dense(3, 4), Sequential(Dense(3, 2), Tanh()))).nodes)
     ['dense1', 'dense2', 'tanh1', 'concat1']
     """

@@ -33,7 +33,7 @@ class MaxPool2d(Layer):
     padding: Any = 0
     rank: ClassVar[int] = 2
     kind = "maxpool"
-    op = ops.MaxPool
+    op: ClassVar[type[ops.Op]] = ops.MaxPool
 
     def __post_init__(self) -> None:
         per_axis(self, self.rank, kernel=self.kernel)

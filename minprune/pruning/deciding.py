@@ -1,0 +1,293 @@
+"""Deciding: from scores to a plan, by one of the three strategies of the document (3.2.2).
+
+The lowest scores go first; at a tie the lower index goes first. A score of +∞ is never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import floor
+from typing import Protocol
+
+import numpy as np
+
+from ..errors import PlanError
+from ..scores import Scores, Vector
+from .plan import Plan
+
+Sizes = Mapping[str, int]
+
+
+class Strategy(Protocol):
+    """Anything that chooses neurons by their scores."""
+
+    def choose(self, scores: Scores) -> dict[str, list[int]]:
+        """The neurons to drop, by group."""
+
+    def part(self, share: float, dense: Sizes, now: Sizes) -> Strategy:
+        """The strategy that brings a network with `now` neurons to this share of the way from `dense` to the end."""
+
+
+def decide(scores: Scores, strategy: Strategy) -> Plan:
+    """Apply a strategy to scores.
+
+    Parameters
+    ----------
+    scores : Scores
+        From `score`.
+    strategy : Global, PerLayer or Threshold
+        How to choose.
+
+    Returns
+    -------
+    Plan
+        For networks of the structure that was scored.
+
+    Raises
+    ------
+    PlanError
+        When the strategy would empty a group, or cannot find as many neurons as it should drop.
+
+    Examples
+    --------
+    >>> scores = Scores("by hand", {"dense1": np.array([0.1, 3.0, 2.0, 0.2])})
+    >>> decide(scores, Global(0.5)).drop
+    {'dense1': [0, 3]}
+    """
+    return Plan(strategy.choose(scores), scores.fingerprint, f"{scores.criterion}, {strategy}")
+
+
+def lowest(values: Vector) -> list[int]:
+    """Indices from the lowest finite score up, lower index first at a tie; +∞ left out.
+
+    Examples
+    --------
+    >>> lowest(np.array([2.0, 1.0, np.inf, 1.0]))
+    [1, 3, 0]
+    """
+    order = np.argsort(values, kind="stable")
+    return [int(j) for j in order if values[j] < np.inf]
+
+
+def _amount(amount: float, size: int, name: str) -> int:
+    """How many of `size` neurons a ratio or a count means."""
+    if isinstance(amount, bool) or not isinstance(amount, int | float | np.integer | np.floating) or amount < 0:
+        raise PlanError(f"{name}: {amount!r} is neither a fraction from 0 to 1 nor a count")
+    if isinstance(amount, int | np.integer):
+        return int(amount)
+    if amount > 1:
+        raise PlanError(f"{name}: the fraction removed is {amount}, expected at most 1")
+    return floor(amount * size + 1e-9)  # 0.29 * 100 must be 29
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Drop every neuron whose score lies strictly below a threshold (the document's filter strategy).
+
+    Exactly one of the three must be given. Quantile and maximum are taken over all scored groups together.
+
+    Parameters
+    ----------
+    absolute : float
+        The threshold itself.
+    quantile : float
+        The threshold is this quantile of all scores.
+    of_max : float
+        The threshold is this fraction of the largest finite score.
+
+    Notes
+    -----
+    Source: spec C1 (document 3.2.2).
+
+    Examples
+    --------
+    >>> scores = Scores("by hand", {"dense1": np.array([0.1, 3.0]), "dense2": np.array([0.2, 1.0])})
+    >>> Threshold(absolute=0.5).choose(scores)
+    {'dense1': [0], 'dense2': [0]}
+    """
+
+    absolute: float | None = None
+    quantile: float | None = None
+    of_max: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.absolute, self.quantile, self.of_max) if value is not None]
+        if len(given) != 1:
+            raise PlanError(f"Threshold: give exactly one of absolute, quantile, of_max; got {len(given)}")
+        if self.quantile is not None and not 0 <= self.quantile <= 1:
+            raise PlanError(f"Threshold: quantile is {self.quantile}, expected 0 to 1")
+
+    def limit(self, scores: Scores) -> float:
+        """The threshold for these scores."""
+        if self.absolute is not None:
+            return self.absolute
+        pooled = np.concatenate(list(scores.values()))
+        if self.quantile is not None:
+            return float(np.quantile(pooled, self.quantile, method="lower"))
+        finite = pooled[np.isfinite(pooled)]
+        return float(self.of_max * finite.max()) if self.of_max is not None and len(finite) else -np.inf
+
+    def choose(self, scores: Scores) -> dict[str, list[int]]:
+        """Everything strictly below the limit."""
+        limit = self.limit(scores)
+        drop = {group: np.flatnonzero(values < limit).tolist() for group, values in scores.items()}
+        for group, neurons in drop.items():
+            if len(neurons) == len(scores[group]):
+                raise PlanError(
+                    f"{group}: all {len(neurons)} scores lie below the threshold {limit:.4g}; one neuron must stay"
+                )
+        return drop
+
+    def part(self, share: float, dense: Sizes, now: Sizes) -> Threshold:
+        """A quantile is approached step by step; the other two are what they are."""
+        if self.quantile is None:
+            return self
+        n, left = sum(dense.values()), sum(now.values())
+        return Threshold(quantile=max(0.0, (self.quantile * share * n - (n - left)) / left))
+
+
+@dataclass(frozen=True)
+class PerLayer:
+    """Drop the same fraction of every group, or what is given for each (the document's layer strategy).
+
+    Parameters
+    ----------
+    amount : float, int or mapping
+        A float is a fraction (of n neurons ``floor(fraction·n)`` go), an int a count; a mapping gives either by group.
+    at_least : int
+        How many neurons of each group stay in any case.
+
+    Notes
+    -----
+    Source: spec C2 (document 3.2.2).
+
+    Examples
+    --------
+    >>> scores = Scores("by hand", {"dense1": np.array([0.1, 3.0]), "dense2": np.array([0.2, 1.0])})
+    >>> PerLayer(0.5).choose(scores)
+    {'dense1': [0], 'dense2': [0]}
+    >>> PerLayer({"dense2": 1}).choose(scores)
+    {'dense2': [0]}
+    """
+
+    amount: float | Mapping[str, float]
+    at_least: int = 1
+
+    def _amounts(self, sizes: Sizes) -> dict[str, int]:
+        given = self.amount if isinstance(self.amount, Mapping) else dict.fromkeys(sizes, self.amount)
+        unknown = [group for group in given if group not in sizes]
+        if unknown:
+            raise PlanError(f"{unknown[0]}: no scores for this group; there are some for {', '.join(sizes)}")
+        return {group: _amount(amount, sizes[group], group) for group, amount in given.items()}
+
+    def choose(self, scores: Scores) -> dict[str, list[int]]:
+        """The lowest of every group."""
+        drop = {}
+        for group, count in self._amounts({group: len(values) for group, values in scores.items()}).items():
+            candidates = lowest(scores[group])
+            if count > len(scores[group]) - self.at_least:
+                raise PlanError(
+                    f"{group}: {count} of {len(scores[group])} neurons were to go, but {self.at_least} must stay"
+                )
+            if count > len(candidates):
+                raise PlanError(f"{group}: {count} neurons were to go, but only {len(candidates)} have a finite score")
+            drop[group] = candidates[:count]
+        return drop
+
+    def part(self, share: float, dense: Sizes, now: Sizes) -> PerLayer:
+        """Counts that bring every group this share of the way."""
+        counts = {}
+        for group, count in self._amounts(dense).items():
+            counts[group] = max(0, floor(count * share + 1e-9) - (dense[group] - now[group]))
+        return PerLayer(counts, self.at_least)
+
+
+NORMALISATIONS = ("none", "mean", "max", "l2", "rank")
+
+
+def normalised(values: Vector, how: str) -> Vector:
+    """Make the scores of one group comparable with another's; +∞ stays +∞.
+
+    Parameters
+    ----------
+    values : array (n,)
+        Scores of one group.
+    how : {"none", "mean", "max", "l2", "rank"}
+        Divide by the mean or maximum modulus or by the root of the sum of squares; or replace by rank / n.
+
+    Examples
+    --------
+    >>> normalised(np.array([1.0, 3.0]), "mean")
+    array([0.5, 1.5])
+    >>> normalised(np.array([7.0, 5.0, 6.0]), "rank").round(2)
+    array([1.  , 0.33, 0.67])
+    """
+    if how not in NORMALISATIONS:
+        raise PlanError(f"unknown normalisation {how!r}; expected one of {', '.join(NORMALISATIONS)}")
+    finite = values[np.isfinite(values)]
+    if how == "none" or not len(finite):
+        return values
+    if how == "rank":
+        ranks = np.empty(len(values))
+        ranks[np.argsort(values, kind="stable")] = np.arange(1, len(values) + 1) / len(values)
+        return np.where(np.isposinf(values), np.inf, ranks)
+    size = {"mean": np.abs(finite).mean(), "max": np.abs(finite).max(), "l2": np.sqrt((finite**2).sum())}[how]
+    return values / size if size > 0 else values
+
+
+@dataclass(frozen=True)
+class Global:
+    """Rank the neurons of all scored groups together and drop the lowest (the document's global strategy).
+
+    Parameters
+    ----------
+    amount : float or int
+        A float is the fraction of all n neurons that goes (``floor(fraction·n)``), an int their number.
+    at_least : int
+        How many neurons of each group stay in any case, so that no layer empties.
+    normalise : {"none", "mean", "max", "l2", "rank"}
+        How scores of different groups are made comparable; see `normalised`.
+
+    Notes
+    -----
+    Source: spec C3 (document 3.2.2), read as one ranking over all layers.
+
+    Examples
+    --------
+    >>> scores = Scores("by hand", {"dense1": np.array([0.1, 0.2]), "dense2": np.array([0.3, 1.0])})
+    >>> Global(0.5).choose(scores)  # dense1 keeps one neuron
+    {'dense1': [0], 'dense2': [0]}
+    """
+
+    amount: float
+    at_least: int = 1
+    normalise: str = "none"
+
+    def choose(self, scores: Scores) -> dict[str, list[int]]:
+        """The lowest of all, as long as their group can spare them."""
+        sizes = {group: len(values) for group, values in scores.items()}
+        count = _amount(self.amount, sum(sizes.values()), "Global")
+        ranked = [
+            (float(level), group, j)
+            for group, values in scores.items()
+            for level in [normalised(values, self.normalise)]
+            for j, level in enumerate(level)
+            if level < np.inf
+        ]
+        ranked.sort(key=lambda entry: entry[0])  # stable: at a tie the earlier group and the lower index go first
+        drop: dict[str, list[int]] = {group: [] for group in scores}
+        for _, group, j in ranked:
+            if count and len(drop[group]) < sizes[group] - self.at_least:
+                drop[group].append(j)
+                count -= 1
+        if count:
+            raise PlanError(f"Global: {count} more neurons were to go, but {self.at_least} of each group must stay")
+        return drop
+
+    def part(self, share: float, dense: Sizes, now: Sizes) -> Global:
+        """The count that brings the whole this share of the way."""
+        n = sum(dense.values())
+        done = n - sum(now.values())
+        count = max(0, floor(_amount(self.amount, n, "Global") * share + 1e-9) - done)
+        return Global(count, self.at_least, self.normalise)

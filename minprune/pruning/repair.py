@@ -1,0 +1,117 @@
+"""Repair: what the remaining network can do, without training, to make up for neurons that left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..datasets.samples import as_samples
+from ..errors import DataError, PlanError
+from ..neurons import Read
+from ..nn import Graph, Node
+from ..ops import Array
+from .plan import Plan
+
+
+def mean_repair(net: Graph, small: Graph, plan: Plan, x: Any) -> Graph:
+    r"""Replace every dropped neuron by its mean: add what it contributed on average to the biases of its readers.
+
+    $b_k \leftarrow b_k + \sum_{j\ \mathrm{dropped}} w_{kj}\, \bar{a}_j$, with $\bar{a}_j$ the mean over the samples of
+    what the reader saw; for a convolution $w_{kj}$ is the sum over the filter's entries and $\bar{a}_j$ the mean over
+    the places too (exact inside the image, an approximation where the filter reaches over a padded border).
+
+    Readers without a bias get one.
+
+    Parameters
+    ----------
+    net, small : Graph
+        The network before, and after `remove` without repair.
+    plan : Plan
+        What was dropped.
+    x : array (N, …)
+        The samples that the mean is taken over.
+
+    Returns
+    -------
+    Graph
+        The repaired network; `small` is not changed.
+
+    Notes
+    -----
+    Source: spec C4; Molchanov et al. 2017 prune to zero, Ye et al. 2018, *Rethinking the smaller-norm-less-informative
+    assumption*, section 4.1, move the constant into the next bias.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense1.b"] = [[1.0], [0.0]], [0.0, 5.0]
+    >>> net.params["dense2.W"] = [[1.0, 3.0]]
+    >>> small = mp.remove(net, mp.Plan({"dense1": [1]}), repair="mean", data=np.ones((4, 1)))
+    >>> small.params["dense2.b"]  # the constant neuron is replaced without loss
+    array([15.])
+    """
+    values = net.run(net.take(x), net.arrays)
+    nodes, arrays = dict(small.nodes), small.arrays
+    for name, neurons in plan.drop.items():
+        for read in net.neurons[name].reads:
+            means = _dropped_means(values[read.value], read, neurons)
+            for reader in read.readers:
+                shift = _response(net, reader, means)[_rows_left(net, reader, plan)]
+                bias = f"{reader}.b"
+                if bias not in arrays:
+                    nodes[reader] = Node(replace(nodes[reader].layer, bias=True), nodes[reader].inputs)  # type: ignore[call-arg]
+                    arrays[bias] = np.zeros_like(shift)
+                arrays[bias] = arrays[bias] + shift
+    return Graph.assemble(nodes, small.inputs, small.output, arrays, small.input_shapes)
+
+
+def _dropped_means(value: Array, read: Read, neurons: list[int]) -> Array:
+    """The mean of every channel of a value (C,); zero for the channels that stay."""
+    means = value.mean(axis=(0, *range(2, value.ndim)))
+    return np.where(np.isin(read.owner, neurons), means, 0).astype(value.dtype)
+
+
+def _response(net: Graph, reader: str, means: Array) -> Array:
+    """What a layer's weighted sums get from a constant input (C,): one number for each of its neurons."""
+    W = net.params[f"{reader}.W"]
+    weights = W.reshape(*W.shape[:2], -1).sum(axis=2)  # (O, C/groups): a filter's entries all see the same constant
+    groups = getattr(net.nodes[reader].layer, "groups", 1)
+    blocks = weights.reshape(groups, -1, weights.shape[1]) @ means.reshape(groups, -1, 1)
+    return blocks.reshape(-1)
+
+
+def _rows_left(net: Graph, reader: str, plan: Plan) -> Array:
+    """Which of a layer's own neurons are still there."""
+    left = np.ones(len(net.params[f"{reader}.W"]), dtype=bool)
+    for name, neurons in plan.drop.items():
+        for piece in net.neurons[name].produced:
+            if piece.array == f"{reader}.W":
+                left &= ~np.isin(piece.owner, neurons)
+    return left
+
+
+REPAIRS: dict[str, Callable[[Graph, Graph, Plan, Any], Graph]] = {"mean": mean_repair}
+
+
+def repaired(net: Graph, small: Graph, plan: Plan, repair: str | None, data: Any) -> Graph:
+    """Apply a repair by name; None leaves the network as it is.
+
+    Raises
+    ------
+    PlanError
+        For an unknown name.
+    DataError
+        When there is no data to repair with.
+    """
+    if repair is None:
+        return small
+    if repair not in REPAIRS:
+        raise PlanError(f"unknown repair {repair!r}; expected None or one of {', '.join(REPAIRS)}")
+    if data is None:
+        raise DataError(f"repair={repair!r} needs data: pass data=x (labels are not used)")
+    x, _ = as_samples(data, labels=False)
+    return REPAIRS[repair](net, small, plan, x)

@@ -1,0 +1,94 @@
+"""Tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .nn import Graph
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> str:
+    """Lay out rows in aligned columns of plain text; the first `left` columns to the left, the others to the right.
+
+    Examples
+    --------
+    >>> print(table(("name", "size"), [("a", 1), ("b", 1000)]))
+    name   size
+    a         1
+    b     1,000
+    """
+    cells = [list(head), *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    lines = (
+        "  ".join(
+            text.ljust(w) if column < left else text.rjust(w)
+            for column, (text, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else str(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def duration(seconds: float) -> str:
+    """Write a time in the unit that suits it.
+
+    Examples
+    --------
+    >>> duration(12.3e-6), duration(0.25), duration(90.0)
+    ('12.3 µs', '250 ms', '90 s')
+    """
+    unit, scale = ("s", 1.0) if seconds >= 1 else ("ms", 1e3) if seconds >= 1e-3 else ("µs", 1e6)
+    return f"{seconds * scale:.4g} {unit}"
+
+
+def macs(net: Graph, input_shapes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+    """Multiply-accumulates of every node for one sample of the given input shapes.
+
+    Examples
+    --------
+    >>> from minprune.nn import Sequential
+    >>> from minprune.layers import Dense, ReLU
+    >>> macs(Sequential(Dense(3, 5), ReLU(), Dense(5, 2)), {"input": (3,)})
+    {'dense1': 15, 'relu1': 0, 'dense2': 10}
+    """
+    shapes = net.value_shapes(input_shapes)
+    return {name: node.layer.macs(shapes[name]) for name, node in net.nodes.items()}
+
+
+def summary(net: Graph) -> str:
+    """The table of a network's nodes, and its groups of neurons; see `Graph.summary`."""
+    shapes = net.value_shapes(net.input_shapes) if net.input_shapes else {}
+    counts = macs(net, net.input_shapes) if net.input_shapes else {}
+    rows: list[tuple[Any, ...]] = []
+    for name, node in net.nodes.items():
+        parameters = sum(prod(shape) for shape in node.layer.param_shapes().values())
+        rows.append((name, _describe(node.layer), str(shapes.get(name, "?")), parameters, counts.get(name, "?")))
+    total = sum(row[3] for row in rows)
+    rows.append(("total", "", "", total, sum(counts.values()) if counts else "?"))
+    lines = [table(("node", "layer", "output", "parameters", "MACs"), rows, left=3)]
+    if net.input_shapes:
+        groups = (f"{g.name} {g.size}{f' ({g.stays})' if g.stays else ''}" for g in net.neurons.values())
+        lines.append(f"neurons: {', '.join(groups)}")
+    return "\n".join(lines)
+
+
+def _describe(layer: Any) -> str:
+    """A layer as one would write it, settings at their default left out."""
+    given = [
+        f"{field.name}={getattr(layer, field.name)}"
+        for field in fields(layer)
+        if getattr(layer, field.name) not in (field.default, (field.default,) * getattr(layer, "rank", 1))
+    ]
+    return f"{type(layer).__name__}({', '.join(given)})"

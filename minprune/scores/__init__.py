@@ -1,0 +1,135 @@
+"""Scores: how much a neuron matters, by many rules. `CRITERIA` is the one list of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..datasets.samples import as_samples
+from ..errors import DataError, PlanError
+from ..neurons import check_neuron, fingerprint, hidden
+from ..nn import Graph
+from ..reports import table
+from ..targets import choose_loss
+from .base import Context, Criterion, Scores, Vector
+from .baselines import Random
+from .magnitude import MagnitudeL1, MagnitudeL1Outgoing, MagnitudeL2, MagnitudeL2Outgoing
+from .oracle import LeaveOneOut
+from .spec import (
+    InverseSensitivity,
+    InverseSensitivityMean,
+    InverseSensitivitySigned,
+    Sensitivity,
+    SensitivitySigned,
+)
+from .taylor import Taylor, TaylorMean, TaylorSigned
+
+CRITERIA: dict[str, type[Criterion]] = {
+    criterion.name: criterion
+    for criterion in (
+        InverseSensitivity,
+        InverseSensitivityMean,
+        InverseSensitivitySigned,
+        Sensitivity,
+        SensitivitySigned,
+        Taylor,
+        TaylorMean,
+        TaylorSigned,
+        MagnitudeL1,
+        MagnitudeL2,
+        MagnitudeL1Outgoing,
+        MagnitudeL2Outgoing,
+        Random,
+        LeaveOneOut,
+    )
+}
+
+__all__ = ["CRITERIA", "Context", "Criterion", "Scores", "Vector", "criteria", "score"]
+
+
+def criteria() -> str:
+    """A table of all criteria: name, what they need, formula, source.
+
+    Examples
+    --------
+    >>> print(criteria().splitlines()[0].split())
+    ['criterion', 'needs', 'formula', 'source']
+    """
+    rows = [(c.name, ", ".join(c.needs) or "weights", c.formula, c.source) for c in CRITERIA.values()]
+    return table(("criterion", "needs", "formula", "source"), rows, left=4)
+
+
+def score(
+    net: Graph,
+    data: Any = None,
+    criterion: str | Criterion = "taylor",
+    *,
+    loss: str | None = None,
+    groups: tuple[str, ...] | list[str] | None = None,
+    rng: int | np.random.Generator = 0,
+    batch_size: int = 1024,
+    progress: bool = False,
+    **options: Any,
+) -> Scores:
+    """Score the neurons of a network: the larger, the more they deserve to stay.
+
+    Parameters
+    ----------
+    net : Graph
+        Is not changed; it is run in evaluation mode.
+    data : (x, y), an object with .x and .y, a Dataset (its training part), or None
+        What the criterion looks at. Criteria that look at weights only need none.
+    criterion : str or Criterion
+        A name from `criteria()`, or an instance.
+    loss : str, optional
+        By default cross-entropy for integer y, else mse.
+    groups : names, optional
+        Which groups to score: by default all hidden ones. Name ``"input"`` to score input features.
+    rng : int or Generator
+        For criteria that draw.
+    batch_size : int
+        How many samples to take at a time; memory grows with it, the result does not depend on it.
+    progress : bool
+        Show a bar.
+    **options
+        Settings of the criterion.
+
+    Returns
+    -------
+    Scores
+        Group -> (n,) float64.
+
+    Raises
+    ------
+    DataError
+        For an unknown criterion, for data that is missing or cannot be used, or a score that is not a number.
+    PlanError
+        When a group is named whose neurons are never removed.
+
+    Notes
+    -----
+    Source: spec 3.2.1 (document), B; each criterion names its own.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(2, 2), mp.ReLU(), mp.Dense(2, 1))
+    >>> net.params["dense1.W"] = [[3.0, 4.0], [0.0, 1.0]]
+    >>> score(net, criterion="magnitude_l2")["dense1"]
+    array([5., 1.])
+    """
+    if isinstance(criterion, str):
+        if criterion not in CRITERIA:
+            raise DataError(f"unknown criterion {criterion!r}; expected one of {', '.join(CRITERIA)}")
+        criterion = CRITERIA[criterion](**options)
+    x = y = None
+    if "data" in criterion.needs:
+        x, y = as_samples(data, labels="labels" in criterion.needs)
+    names = hidden(net) if groups is None else list(groups)
+    chosen = tuple(check_neuron(net, name, 0) for name in names)
+    for group in chosen:
+        if group.stays:
+            raise PlanError(f"{group.name}: {group.stays}; its neurons are never removed, so they have no score")
+    context = Context(net, chosen, x, y, loss or choose_loss(y), batch_size, np.random.default_rng(rng), progress)
+    return Scores(criterion.name, criterion.score(context), fingerprint(net))

@@ -1,0 +1,124 @@
+"""What a criterion is, and what it returns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..datasets.samples import rows
+from ..errors import DataError
+from ..neurons import NeuronGroup
+from ..nn import Graph
+from ..ops import Array
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a criterion may look at: the network, the groups to score, and the data.
+
+    Attributes
+    ----------
+    net : Graph
+    groups : tuple of NeuronGroup
+        Those that are to be scored.
+    x, y : array (or mapping of arrays for several inputs) or None
+        The samples, where the criterion needs them.
+    loss : str
+        A key of `minprune.ops.LOSSES`.
+    batch_size : int
+        How many samples to take at a time.
+    rng : Generator
+        For criteria that draw.
+    progress : bool
+        Whether to show a bar.
+    """
+
+    net: Graph
+    groups: tuple[NeuronGroup, ...]
+    x: Any
+    y: Any
+    loss: str
+    batch_size: int
+    rng: np.random.Generator
+    progress: bool
+
+    def batches(self) -> Iterator[tuple[Any, Array]]:
+        """The samples, a batch at a time."""
+        for start in range(0, len(self.y), self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            yield rows(self.x, batch), self.y[batch]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A rule that gives every neuron a number: the larger, the more it deserves to stay.
+
+    A subclass states its `name`, `formula`, what it `needs`, its `source`, and `score`.
+    """
+
+    name: ClassVar[str]
+    formula: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()  # of "data", "labels", "gradient"
+    source: ClassVar[str]
+
+    def score(self, context: Context) -> dict[str, Vector]:
+        """The scores of every group in `context.groups`, by its name."""
+        raise TypeError(f"{type(self).__name__} states no score(context)")
+
+
+@dataclass(frozen=True, eq=False)
+class Scores(Mapping[str, Vector]):
+    """Scores by group: ``s["dense1"]`` is an array (n,), larger = keep; +inf means "never remove".
+
+    Attributes
+    ----------
+    criterion : str
+        The rule that made them.
+    by_group : dict
+        Group name -> (n,) float64.
+    fingerprint : str
+        Of the network they were made for; see `minprune.neurons.fingerprint`.
+
+    Raises
+    ------
+    DataError
+        When a score is NaN.
+
+    Examples
+    --------
+    >>> s = Scores("by hand", {"dense1": np.array([0.5, 2.0])})
+    >>> s["dense1"]
+    array([0.5, 2. ])
+    >>> Scores("by hand", {"dense1": np.array([np.nan])})
+    Traceback (most recent call last):
+    minprune.errors.DataError: by hand: the score of dense1[0] is not a number
+    """
+
+    criterion: str
+    by_group: Mapping[str, Vector]
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        for group, values in self.by_group.items():
+            lost = np.flatnonzero(np.isnan(values))
+            if len(lost):
+                raise DataError(f"{self.criterion}: the score of {group}[{lost[0]}] is not a number")
+
+    def __getitem__(self, group: str) -> Vector:
+        return self.by_group[group]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.by_group)
+
+    def __len__(self) -> int:
+        return len(self.by_group)
+
+    def __repr__(self) -> str:
+        lines = (f"{group} ({len(v)}): {v.min():.3g} … {v.max():.3g}" for group, v in self.by_group.items())
+        return f"<{self.criterion}: {'; '.join(lines)}>"

@@ -1,0 +1,96 @@
+"""Scores that look at weights only: no data, no gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..neurons import NOBODY, NeuronGroup, Slice
+from ..ops import Array
+from .base import Context, Criterion, Vector
+
+
+def _per_neuron(context: Context, group: NeuronGroup, slices: Iterable[Slice], power: int) -> Vector:
+    """Σ |w|^power over the weights of each neuron in the given slices."""
+    total = np.zeros(group.size)
+    for piece in slices:
+        W = context.net.params.get(piece.array)
+        if W is None or W.ndim < 2:  # biases and batch-norm are no connections
+            continue
+        sizes: Array = np.abs(np.moveaxis(W, piece.axis, 0).astype(np.float64)) ** power
+        mine = piece.owner != NOBODY
+        np.add.at(total, piece.owner[mine], sizes.sum(axis=tuple(range(1, W.ndim)))[mine])
+    return total
+
+
+class MagnitudeL1(Criterion):
+    r"""The sum of the moduli of a neuron's incoming weights: $\sum_i |w_{ji}|$, bias apart.
+
+    Tied producers are summed.
+
+    Notes
+    -----
+    Source: Li et al. 2017, *Pruning filters for efficient ConvNets*, section 3.1.
+    """
+
+    name = "magnitude_l1"
+    formula = r"I_j = \sum_i |w_{ji}|"
+    source = "Li et al. 2017, section 3.1"
+
+    def score(self, context: Context) -> dict[str, Vector]:
+        """Σ|w| over the rows."""
+        return {g.name: _per_neuron(context, g, g.produced, 1) for g in context.groups}
+
+
+class MagnitudeL2(Criterion):
+    r"""The length of a neuron's incoming weights: $\sqrt{\sum_i w_{ji}^2}$, bias apart.
+
+    Tied producers are summed under the root.
+
+    Notes
+    -----
+    Source: Li et al. 2017, *Pruning filters for efficient ConvNets*, section 4.4 (compared there with l1).
+    """
+
+    name = "magnitude_l2"
+    formula = r"I_j = \sqrt{\sum_i w_{ji}^2}"
+    source = "Li et al. 2017, section 4.4"
+
+    def score(self, context: Context) -> dict[str, Vector]:
+        """√Σw² over the rows."""
+        return {g.name: np.sqrt(_per_neuron(context, g, g.produced, 2)) for g in context.groups}
+
+
+class MagnitudeL1Outgoing(Criterion):
+    r"""The sum of the moduli of the weights that read a neuron: $\sum_k |w_{kj}|$.
+
+    Notes
+    -----
+    Source: He et al. 2014, *Reshaping deep neural network for fast decoding by node-pruning*, section 3.2.
+    """
+
+    name = "magnitude_l1_outgoing"
+    formula = r"I_j = \sum_k |w_{kj}|"
+    source = "He et al. 2014, section 3.2"
+
+    def score(self, context: Context) -> dict[str, Vector]:
+        """Σ|w| over the columns."""
+        return {g.name: _per_neuron(context, g, g.consumed, 1) for g in context.groups}
+
+
+class MagnitudeL2Outgoing(Criterion):
+    r"""The length of the weights that read a neuron: $\sqrt{\sum_k w_{kj}^2}$.
+
+    Notes
+    -----
+    Source: as `MagnitudeL1Outgoing`, with the other norm.
+    """
+
+    name = "magnitude_l2_outgoing"
+    formula = r"I_j = \sqrt{\sum_k w_{kj}^2}"
+    source = "He et al. 2014, section 3.2, other norm"
+
+    def score(self, context: Context) -> dict[str, Vector]:
+        """√Σw² over the columns."""
+        return {g.name: np.sqrt(_per_neuron(context, g, g.consumed, 2)) for g in context.groups}

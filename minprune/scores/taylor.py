@@ -1,0 +1,75 @@
+r"""First-order estimates of what removing a neuron costs.
+
+With a gate $m_j$ on the neuron, $\ell(m_j = 0) \approx \ell(1) - \partial\ell/\partial m_j$, and that derivative is
+$\sum a\,\partial\ell/\partial a$ over the places where the neuron is read.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..ops import Array
+from .base import Vector
+from .gates import GateCriterion, GateGradients
+
+
+class Taylor(GateCriterion):
+    r"""The size of the first-order change of the loss on removal.
+
+    $I_j = \frac{1}{N}\sum_n |\sum_p a_{njp}\, \partial\ell_n/\partial a_{njp}|$.
+
+    The sum over places is inside the modulus, the mean over samples outside.
+
+    Notes
+    -----
+    Source: Molchanov et al. 2017, *Pruning convolutional neural networks for resource efficient inference*, equation 7
+    (there the mean over places); Mozer and Smolensky 1989 without the modulus per sample.
+    """
+
+    name = "taylor"
+    formula = r"I_j = \frac{1}{N} \sum_n \left| \sum_p a_{njp}\, \partial \ell_n / \partial a_{njp} \right|"
+    source = "Molchanov et al. 2017, eq. 7; spec B3"
+
+    def sample(self, gradients: GateGradients) -> Array:
+        """|Σ a g|."""
+        return np.abs(gradients.effect)
+
+
+class TaylorSigned(GateCriterion):
+    r"""The first-order change of the loss on removal, with its sign.
+
+    $I_j = -\frac{1}{N}\sum_n \sum_p a_{njp}\, \partial\ell_n/\partial a_{njp}$.
+
+    A neuron whose removal should lower the loss has a negative score and goes first.
+
+    Notes
+    -----
+    Source: Mozer and Smolensky 1989, *Skeletonization*, equation 3.
+    """
+
+    name = "taylor_signed"
+    formula = r"I_j = -\frac{1}{N} \sum_n \sum_p a_{njp}\, \partial \ell_n / \partial a_{njp}"
+    source = "Mozer and Smolensky 1989, eq. 3"
+
+    def sample(self, gradients: GateGradients) -> Array:
+        """−Σ a g."""
+        return -gradients.effect
+
+
+class TaylorMean(TaylorSigned):
+    r"""The modulus of the mean first-order change: $|\frac{1}{N}\sum_n \sum_p a\, \partial\ell/\partial a|$.
+
+    At a minimum of the training loss effects of opposite sign cancel; `taylor` does not let them.
+
+    Notes
+    -----
+    Source: Mozer and Smolensky 1989, *Skeletonization*; compare spec B3.
+    """
+
+    name = "taylor_mean"
+    formula = r"I_j = \left| \frac{1}{N} \sum_n \sum_p a_{njp}\, \partial \ell_n / \partial a_{njp} \right|"
+    source = "Mozer and Smolensky 1989"
+
+    def finish(self, mean: Vector) -> Vector:
+        """|mean|."""
+        return np.abs(mean)
