@@ -71,8 +71,22 @@ def load(path: str | os.PathLike[str]) -> Graph:
     FileError
         For another suffix, or a file that is missing, damaged, of another kind or version, or inconsistent.
     """
-    net: Graph = _format_of(path).read(path)[0]
+    net: Graph
+    net, metadata = _format_of(path).read(path)
+    if "certificate" in metadata:
+        net.certificate = _certificate(path, metadata["certificate"])
     return net
+
+
+def _certificate(path: str | os.PathLike[str], stored: Any) -> Any:
+    """The certificate of the removal that made the network, as it was saved."""
+    from ..pruning.surgery import Certificate
+
+    try:
+        found = Certificate(**stored)
+        return Certificate(float(found.max_difference), float(found.bound), bool(found.ok), str(found.inputs))
+    except (TypeError, ValueError) as error:
+        raise FileError(f"{path}: its certificate is damaged ({error})") from None
 
 
 def _format_of(path: str | os.PathLike[str]) -> ModuleType:
