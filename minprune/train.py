@@ -263,7 +263,7 @@ class _Run:
                 loss, lr = self._pass(epoch, epochs, batches, advance)
                 self._check_weights(epoch, len(batches))
                 self._validate(epoch, len(batches))
-        except TrainingError:
+        except MinpruneError:
             _restore(self.net, before)
             raise
         self.history.loss.append(loss)
