@@ -1,66 +1,46 @@
 """Figures: scores beside the truth, accuracy against size, weights as images, predictions, what pruning bought.
 
 Every function returns a `matplotlib.figure.Figure` that belongs to nobody: no pyplot, no window, no global state.
-Colours are those of Okabe and Ito (2008, *Color universal design*), which people with any colour vision tell apart;
-hatches, markers and line styles say the same once more for print without colour.
+`save` writes it.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from math import ceil, inf, isfinite, prod
-from pathlib import Path
-from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from .errors import DataError, FileError, PlanError, ShapeError
-from .files import atomic_write
+from .drawing import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+    finite,
+    headline,
+    marked,
+    new_figure,
+    plain_axes,
+    save,
+    vector,
+)
+from .errors import DataError, ShapeError
 from .ops import Array
 
-BLACK, GREY = "#000000", "#666666"
-BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
+__all__ = ["accuracy_against_removed", "predictions", "save", "score_bars", "speed_size", "weight_images"]
+
 LINES = (BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # one more than LINES: the pair repeats only after 56 curves
 DASHES = ("-", "--", "-.", ":")
 LABELLED = 32  # more bars than this are sorted and lose their names and outlines
-DPI = 150
-METADATA = {".png": {"Software": None}, ".svg": {"Date": None}}  # nothing in a file that changes by itself
-
-
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure as PNG (150 dots per inch) or SVG, by suffix; the same figure gives the same bytes.
-
-    Parameters
-    ----------
-    figure : Figure
-    path : path
-        Ends in ``.png`` or ``.svg``; it holds either its old bytes or all of the new ones.
-
-    Raises
-    ------
-    FileError
-        For any other suffix.
-
-    Examples
-    --------
-    >>> save(accuracy_against_removed({"taylor": ([0, 0.5], [[0.9, 0.8]])}), "accuracy.pdf")
-    Traceback (most recent call last):
-    minprune.errors.FileError: accuracy.pdf: figures are written as .png or .svg, got suffix '.pdf'
-    """
-    suffix = Path(path).suffix.lower()
-    if suffix not in METADATA:
-        raise FileError(f"{path}: figures are written as .png or .svg, got suffix {Path(path).suffix!r}")
-    # An SVG's inner names are salted hashes; by default the salt is drawn anew for every file.
-    with matplotlib.rc_context({"svg.hashsalt": "minprune"}), atomic_write(path) as file:
-        figure.savefig(file, format=suffix[1:], dpi=DPI, metadata=METADATA[suffix])
 
 
 def score_bars(
@@ -104,17 +84,17 @@ def score_bars(
     >>> [len(panel.patches) for panel in figure.axes]
     [3, 3]
     """
-    heights = _vector(scores, "scores")
+    heights = vector(scores, "scores")
     if np.isnan(heights).any() or (heights == -inf).any():
         raise DataError(f"scores: expected finite numbers or +inf, got {heights[~(heights > -inf)][0]}")
-    gone = _marked(drop, len(heights))
+    gone = marked(drop, len(heights))
     few = len(heights) <= LABELLED
     order = np.arange(len(heights)) if few else np.argsort(-heights, kind="stable")
-    figure = _figure(max(5.0, 0.32 * len(heights)) if few else 9.0, 3.2 if truth is None else 5.2)
+    figure = new_figure(max(5.0, 0.32 * len(heights)) if few else 9.0, 3.2 if truth is None else 5.2)
     panels = figure.subplots(1 if truth is None else 2, 1, sharex=True, squeeze=False)[:, 0]
     _score_panel(panels[0], heights[order], gone[order], few)
     if truth is not None:
-        costs = _finite(_vector(truth, "truth"), "truth")
+        costs = finite(vector(truth, "truth"), "truth")
         if len(costs) != len(heights):
             raise ShapeError(f"truth: expected shape {heights.shape} like the scores, got {costs.shape}")
         _bars(panels[1], costs[order], gone[order], few)
@@ -123,15 +103,15 @@ def score_bars(
     panels[-1].set_xlim(-0.8, len(heights) - 0.2)
     panels[-1].set_xticks(range(len(heights)) if few else [], [f"h{j + 1}" for j in order] if few else [])
     panels[-1].set_xlabel(xlabel if few else f"{len(heights)} {xlabel}s, sorted by score")
-    _head(figure, title)
+    headline(figure, title)
     return figure
 
 
 def _score_panel(axes: Axes, heights: Array, gone: Array, few: bool) -> None:
     """The bars of the scores; an infinite one ends at a triangle a little above the highest finite one."""
     endless = np.flatnonzero(heights == inf)
-    finite = heights[heights < inf]
-    top = max([0.0, *finite]) + 0.15 * (np.ptp([0.0, *finite]) or 1.0)
+    bounded = [0.0, *heights[heights < inf]]
+    top = max(bounded) + 0.15 * (np.ptp(bounded) or 1.0)
     _bars(axes, np.where(heights == inf, top, heights), gone, few)
     axes.axhline(0, color=BLACK, linewidth=0.8)
     axes.set_ylabel("importance score")
@@ -148,7 +128,7 @@ def _bars(axes: Axes, heights: Array, gone: Array, few: bool) -> None:
         at = np.flatnonzero(which)
         outline = {"edgecolor": BLACK, "linewidth": 0.8, "hatch": hatch, "width": 0.7} if few else {"width": 1.0}
         axes.bar(at, heights[at], color=colour, label=f"{name} ({len(at)})", **outline)
-    _bare(axes, "y")
+    plain_axes(axes, "y")
 
 
 def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
@@ -182,12 +162,12 @@ def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) 
     """
     if not curves:
         raise DataError("curves: expected at least one, got none")
-    figure = _figure(7.0, 4.4)
+    figure = new_figure(7.0, 4.4)
     axes = figure.subplots()
     seeds = set()
     for i, (label, (fractions, accuracies)) in enumerate(curves.items()):
-        x = _finite(_vector(fractions, f"{label}: fractions"), label)
-        y = _finite(np.asarray(accuracies, dtype=np.float64), label)
+        x = finite(vector(fractions, f"{label}: fractions"), label)
+        y = finite(np.asarray(accuracies, dtype=np.float64), label)
         if y.ndim != 2 or not len(y) or y.shape[1] != len(x):
             raise ShapeError(f"{label}: expected accuracies of shape (seeds, {len(x)}), got {y.shape}")
         colour, marker, dash = LINES[i % len(LINES)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)]
@@ -201,7 +181,7 @@ def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) 
     many = max(seeds) > 1
     title = f"mean and range over {'–'.join(map(str, sorted(seeds)))} seeds" if many else None
     axes.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none", title=title, alignment="left")
-    _bare(axes, "both")
+    plain_axes(axes, "both")
     return figure
 
 
@@ -257,22 +237,22 @@ def weight_images(
     >>> [panel.get_title(loc="left") for panel in figure.axes[:2]]
     ['before: 1 of these 4 pruned', 'after: the 3 kept']
     """
-    ranks = _vector(scores, "scores")
-    gone = _marked(drop, len(ranks))
+    ranks = vector(scores, "scores")
+    gone = marked(drop, len(ranks))
     before = _images(W_before, len(ranks), shape, "W_before")
     after = np.full_like(before, np.nan)
     after[~gone] = _images(W_after, int((~gone).sum()), shape, "W_after")
     order = np.argsort(-ranks, kind="stable")
     shown = order[np.linspace(0, len(order) - 1, min(limit, len(order))).round().astype(int)]
     across = ceil(np.sqrt(len(shown)))
-    figure = _figure(9.0, 1.4 + 4.2 * ceil(len(shown) / across) / across * shape[0] / shape[1])
+    figure = new_figure(9.0, 1.4 + 4.2 * ceil(len(shown) / across) / across * shape[0] / shape[1])
     panels = figure.subplots(1, 2)
     scale = float(max(np.nanmax(np.abs(images[shown]), initial=0.0) for images in (before, after))) or 1.0
     for axes, images in zip(panels, (before, after), strict=True):
         picture = axes.imshow(_mosaic(images[shown], across), cmap="RdBu_r", vmin=-scale, vmax=scale)
         axes.set_axis_off()
     for place in np.flatnonzero(gone[shown]):
-        _cross_out(panels[0], place, across, shape)
+        _cross_out(panels[0], int(place), across, shape)
     pruned = int(gone[shown].sum())
     every = "" if len(shown) == len(order) else f" ({len(order)} in all)"
     panels[0].set_title(f"before: {pruned} of these {len(shown)} pruned{every}", loc="left", fontsize=11)
@@ -286,7 +266,7 @@ def _images(W: ArrayLike, count: int, shape: tuple[int, int], name: str) -> Arra
     rows = np.asarray(W, dtype=np.float64)
     if rows.shape != (count, prod(shape)):
         raise ShapeError(f"{name}: expected shape ({count}, {prod(shape)}) for images of {shape}, got {rows.shape}")
-    return _finite(rows, name).reshape(count, *shape)
+    return finite(rows, name).reshape(count, *shape)
 
 
 def _mosaic(images: Array, across: int) -> Array:
@@ -340,11 +320,11 @@ def predictions(targets: ArrayLike, before: ArrayLike, after: ArrayLike) -> Figu
         raise ShapeError(f"predictions: expected three arrays (N, K), got {', '.join(str(s.shape) for s in series)}")
     if not wanted.size:
         raise DataError("predictions: expected at least one sample and output, got none")
-    columns = [_finite(said, "predictions").reshape(len(wanted), -1) for said in series]
+    columns = [finite(said, "predictions").reshape(len(wanted), -1) for said in series]
     count = columns[0].shape[1]
     across = min(count, 5)
     down = ceil(count / across)
-    figure = _figure(max(3.8, 2.9 * across), 0.7 + 2.9 * down)
+    figure = new_figure(max(3.8, 2.9 * across), 0.7 + 2.9 * down)
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     low, high = min(c.min() for c in columns), max(c.max() for c in columns)
     margin = 0.06 * (high - low or 1.0)
@@ -368,7 +348,7 @@ def _prediction_panel(axes: Axes, k: int, wanted: Array, before: Array, after: A
     axes.plot(wanted, before, "o", markersize=size, alpha=alpha, mfc="none", mec=BLUE, mew=1.5, label="before pruning")
     axes.plot(wanted, after, "x", markersize=size, alpha=alpha, color=VERMILION, mew=1.5, label="after pruning")
     axes.set_title(f"output {k + 1}", fontsize=11)
-    _bare(axes, "both")
+    plain_axes(axes, "both")
 
 
 def speed_size(rows: Mapping[str, tuple[float, float]], title: str = "") -> Figure:
@@ -405,66 +385,23 @@ def speed_size(rows: Mapping[str, tuple[float, float]], title: str = "") -> Figu
         if not (isfinite(dense) and isfinite(pruned) and dense > 0):
             raise DataError(f"{name}: expected finite numbers and dense above 0, got {dense} and {pruned}")
     ratios = [pruned / dense for dense, pruned in rows.values()]
-    figure = _figure(7.5, 1.0 + 0.42 * len(rows))
+    figure = new_figure(7.5, 1.0 + 0.42 * len(rows))
     axes = figure.subplots()
     axes.barh(range(len(rows)), ratios, height=0.62, color=BLUE, edgecolor=BLACK, linewidth=0.8)
     axes.axvline(1, color=BLACK, linestyle="--", linewidth=1)
     axes.annotate("dense", (1, 1), (0, 3), ("data", "axes fraction"), "offset points", ha="center", va="bottom")
     widest = max(1.0, *ratios)
     for place, (dense, pruned) in enumerate(rows.values()):
-        axes.annotate(f"{ratios[place]:.2f}", (ratios[place], place), (5, 0), None, "offset points", va="center")
+        axes.annotate(f"{ratios[place]:.2f}", (ratios[place], place), (5, 0), textcoords="offset points", va="center")
         axes.text(1.22 * widest, place, f"{_number(dense)} → {_number(pruned)}", va="center")
     axes.set_xlim(0, 1.18 * widest)
     axes.set_yticks(range(len(rows)), list(rows))
     axes.invert_yaxis()
     axes.set_xlabel("pruned ÷ dense")
-    _bare(axes, "x")
-    _head(figure, title)
+    plain_axes(axes, "x")
+    headline(figure, title)
     return figure
 
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 or value == int(value) else f"{value:.3g}"
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _head(figure: Figure, title: str) -> None:
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
-
-
-def _bare(axes: Axes, grid: Any) -> None:
-    """Leave out what carries no number: the frame's upper and right side; grid lines stay behind the data."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis=grid, color="#DDDDDD", linewidth=0.8)
-    axes.set_axisbelow(True)
-
-
-def _vector(values: ArrayLike, name: str) -> Array:
-    vector = np.asarray(values, dtype=np.float64)
-    if vector.ndim != 1:
-        raise ShapeError(f"{name}: expected one number per place, shape (n,), got {vector.shape}")
-    if not len(vector):
-        raise DataError(f"{name}: expected at least one number, got none")
-    return vector
-
-
-def _finite(values: Array, name: str) -> Array:
-    if not np.isfinite(values).all():
-        raise DataError(f"{name}: expected finite numbers, got {values[~np.isfinite(values)][0]}")
-    return values
-
-
-def _marked(drop: Sequence[int], count: int) -> Array:
-    """Which of `count` neurons are pruned, as booleans."""
-    outside = [j for j in drop if not 0 <= j < count]
-    if outside:
-        raise PlanError(f"drop: neuron {outside[0]} is not there; expected indices from 0 to {count - 1}")
-    gone = np.zeros(count, dtype=bool)
-    gone[list(drop)] = True
-    return gone
