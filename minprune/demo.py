@@ -73,19 +73,20 @@ def _draw(study: studies.DigitsStudy, comparison: Comparison, folder: Path) -> N
     W, dropped = study.dense[0].params["dense1.W"], shown.plan.drop["dense1"]
     figure = plots.weight_images(W, shown.net.params["dense1.W"], dropped, shown.scores["dense1"], shape=(8, 8))
     plots.save(figure, folder / "weights.png")
-    plots.save(
-        plots.speed_size(_gains(study, comparison), title="half of the hidden neurons removed"), folder / "gains.png"
-    )
+    gains = plots.speed_size(_gains(study, comparison), title="half of the hidden neurons of a digits network removed")
+    plots.save(gains, folder / "gains.png")
 
 
 def _gains(study: studies.DigitsStudy, comparison: Comparison) -> dict[str, tuple[float, float]]:
-    """What the picture of gains shows: dense and pruned, side by side."""
+    """What the picture of gains shows: dense and pruned, side by side; times by the ratio of the pairs."""
     dense, pruned = (comparison.evaluations[name] for name in ("dense", "pruned"))
+    time = {size: 1e6 * timing.median for size, timing in dense.runtime.items()}
+    ratio = comparison.ratio["pruned"]
     tuned = float(np.mean([run.after_tuning for run in study.pruned[SHOWN]]))
     return {
         "test accuracy, mean over seeds": (float(np.mean(study.accuracy)), tuned),
-        "time per batch of 256 (µs)": (1e6 * dense.runtime[256].median, 1e6 * pruned.runtime[256].median),
-        "time per sample alone (µs)": (1e6 * dense.runtime[1].median, 1e6 * pruned.runtime[1].median),
+        "time per batch of 256 (µs)": (time[256], time[256] / ratio[256].median),
+        "time per sample alone (µs)": (time[1], time[1] / ratio[1].median),
         "multiply-accumulates": (dense.macs, pruned.macs),
         "parameters": (dense.params, pruned.params),
         "bytes on disk": (dense.bytes_disk, pruned.bytes_disk),
