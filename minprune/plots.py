@@ -230,14 +230,16 @@ def predictions(targets: ArrayLike, before: ArrayLike, after: ArrayLike) -> Figu
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     low, high = min(c.min() for c in columns), max(c.max() for c in columns)
     margin = 0.06 * (high - low or 1.0)
-    for k, axes in enumerate(panels.flat):
-        if k < count:
-            _prediction_panel(axes, k, *(column[:, k] for column in columns))
-            axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
-        else:
-            axes.set_axis_off()
-    figure.supxlabel("target", fontsize=11)
-    figure.supylabel("prediction", fontsize=11)
+    for k, axes in enumerate(panels.flat[:count]):
+        _prediction_panel(axes, k, *(column[:, k] for column in columns))
+        axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
+        if k + across >= count:  # nothing stands below it
+            axes.set_xlabel("target")
+            axes.tick_params(labelbottom=True)
+    for axes in panels.flat[count:]:
+        axes.set_axis_off()
+    for axes in panels[:, 0]:
+        axes.set_ylabel("prediction")
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     return figure
