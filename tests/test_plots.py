@@ -96,10 +96,11 @@ def test_saving_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> N
 def test_figures_leave_pyplot_and_settings_alone(tmp_path: Path) -> None:
     code = (
         "import sys, matplotlib\n"
-        "before = matplotlib.rcParams.copy()\n"
+        "names = set(matplotlib.rcParams) - {'backend'}  # reading it is what would choose one\n"
+        "before = [matplotlib.rcParams[name] for name in names]\n"
         "from minprune import plots\n"
         "plots.save(plots.speed_size({'a': (1, 1)}), sys.argv[1])\n"
-        "print('matplotlib.pyplot' in sys.modules, before == matplotlib.rcParams)"
+        "print('matplotlib.pyplot' in sys.modules, before == [matplotlib.rcParams[name] for name in names])"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a.svg")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
