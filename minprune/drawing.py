@@ -34,6 +34,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     figure : Figure
+        Its layout is settled here; what is added later is drawn, but makes no room for itself.
     path : path
         Ends in ``.png`` or ``.svg``; it holds either its old bytes or all of the new ones.
 
@@ -51,6 +52,9 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in METADATA:
         raise FileError(f"{path}: figures are written as .png or .svg, got suffix {Path(path).suffix!r}")
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")  # laid out once: every further layout would move things by a hair
     # An SVG's inner names are salted hashes; by default the salt is drawn anew for every file.
     with matplotlib.rc_context({"svg.hashsalt": "minprune"}), atomic_write(path) as file:
         figure.savefig(file, format=suffix[1:], dpi=DPI, metadata=METADATA[suffix])
@@ -58,7 +62,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 def new_figure(width: float, height: float) -> Figure:
     """An empty figure of that many inches that lays out its parts without overlaps, and belongs to nobody."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

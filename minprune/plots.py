@@ -7,7 +7,7 @@ Every function returns a `matplotlib.figure.Figure` that belongs to nobody: no p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil, inf, isfinite, prod
+from math import ceil, inf, isfinite
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,6 +33,7 @@ from .drawing import (
     vector,
 )
 from .errors import DataError, ShapeError
+from .mosaics import weight_images
 from .ops import Array
 
 __all__ = ["accuracy_against_removed", "predictions", "save", "score_bars", "speed_size", "weight_images"]
@@ -116,8 +117,9 @@ def _score_panel(axes: Axes, heights: Array, gone: Array, few: bool) -> None:
     axes.axhline(0, color=BLACK, linewidth=0.8)
     axes.set_ylabel("importance score")
     if len(endless):
+        axes.set_ylim(top=top + 0.12 * (top - min(bounded)))  # room for the sign
         axes.plot(endless, np.full(len(endless), top), "^", color=BLACK, markersize=6 if few else 3, clip_on=False)
-        notes = [(j, "∞") for j in endless] if few else [(endless.mean(), f"∞: {len(endless)}")]
+        notes = [(j, "∞") for j in endless] if few else [(endless.mean(), f"∞ × {len(endless)}")]
         for x, note in notes:
             axes.annotate(note, (x, top), (0, 4), textcoords="offset points", ha="center", fontsize=12)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1.02), ncols=2, frameon=False, borderaxespad=0)
@@ -185,106 +187,6 @@ def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) 
     return figure
 
 
-def weight_images(
-    W_before: ArrayLike,
-    W_after: ArrayLike,
-    drop: Sequence[int],
-    scores: ArrayLike,
-    shape: tuple[int, int],
-    limit: int = 48,
-) -> Figure:
-    """Draw each neuron's incoming weights as an image: before pruning, the pruned ones crossed out, and after.
-
-    The best score comes first; of more than `limit` neurons, `limit` are shown, evenly spaced in that order. Both
-    panels have the same places and the same scale, so what fine-tuning changed can be seen.
-
-    Parameters
-    ----------
-    W_before : array (n, height · width)
-        Weights of the dense network's first layer, a row for every neuron.
-    W_after : array (n − len(drop), height · width)
-        Those of the kept neurons, in their old order, after fine-tuning.
-    drop : sequence of int
-        Indices of the pruned neurons, from 0.
-    scores : array (n,)
-        What ranks them.
-    shape : (height, width)
-        Of one image, in pixels.
-    limit : int
-        The most neurons to show.
-
-    Returns
-    -------
-    Figure
-
-    Raises
-    ------
-    DataError
-        For no neurons, or weights that are not finite.
-    ShapeError
-        When the rows do not make images of `shape`, or the counts do not fit.
-    PlanError
-        When `drop` names a neuron that is not there.
-
-    Notes
-    -----
-    Source: spec F5 (document 3.3, 8.3).
-
-    Examples
-    --------
-    >>> W = np.eye(4)
-    >>> figure = weight_images(W, W[1:], [0], scores=[1, 2, 3, 4], shape=(2, 2))
-    >>> [panel.get_title(loc="left") for panel in figure.axes[:2]]
-    ['before: 1 of these 4 pruned', 'after: the 3 kept']
-    """
-    ranks = vector(scores, "scores")
-    gone = marked(drop, len(ranks))
-    before = _images(W_before, len(ranks), shape, "W_before")
-    after = np.full_like(before, np.nan)
-    after[~gone] = _images(W_after, int((~gone).sum()), shape, "W_after")
-    order = np.argsort(-ranks, kind="stable")
-    shown = order[np.linspace(0, len(order) - 1, min(limit, len(order))).round().astype(int)]
-    across = ceil(np.sqrt(len(shown)))
-    figure = new_figure(9.0, 1.4 + 4.2 * ceil(len(shown) / across) / across * shape[0] / shape[1])
-    panels = figure.subplots(1, 2)
-    scale = float(max(np.nanmax(np.abs(images[shown]), initial=0.0) for images in (before, after))) or 1.0
-    for axes, images in zip(panels, (before, after), strict=True):
-        picture = axes.imshow(_mosaic(images[shown], across), cmap="RdBu_r", vmin=-scale, vmax=scale)
-        axes.set_axis_off()
-    for place in np.flatnonzero(gone[shown]):
-        _cross_out(panels[0], int(place), across, shape)
-    pruned = int(gone[shown].sum())
-    every = "" if len(shown) == len(order) else f" ({len(order)} in all)"
-    panels[0].set_title(f"before: {pruned} of these {len(shown)} pruned{every}", loc="left", fontsize=11)
-    panels[1].set_title(f"after: the {len(shown) - pruned} kept", loc="left", fontsize=11)
-    bar = figure.colorbar(picture, ax=list(panels), location="bottom", shrink=0.4, aspect=40, pad=0.02)
-    bar.set_label("weight (neurons in order of their score, best first)")
-    return figure
-
-
-def _images(W: ArrayLike, count: int, shape: tuple[int, int], name: str) -> Array:
-    rows = np.asarray(W, dtype=np.float64)
-    if rows.shape != (count, prod(shape)):
-        raise ShapeError(f"{name}: expected shape ({count}, {prod(shape)}) for images of {shape}, got {rows.shape}")
-    return finite(rows, name).reshape(count, *shape)
-
-
-def _mosaic(images: Array, across: int) -> Array:
-    """Images (n, h, w) side by side, `across` in a row, one empty pixel between them."""
-    n, height, width = images.shape
-    sheet = np.full((ceil(n / across), across, height + 1, width + 1), np.nan)
-    for place, image in enumerate(images):
-        sheet[place // across, place % across, :height, :width] = image
-    return sheet.swapaxes(1, 2).reshape(-1, across * (width + 1))[:-1, :-1]  # (R,A,h,w) -> (R·h, A·w)
-
-
-def _cross_out(axes: Axes, place: int, across: int, shape: tuple[int, int]) -> None:
-    top, left = place // across * (shape[0] + 1) - 0.5, place % across * (shape[1] + 1) - 0.5
-    bottom, right = top + shape[0], left + shape[1]
-    axes.fill([left, right, right, left], [top, top, bottom, bottom], color="white", alpha=0.45, linewidth=0)
-    axes.plot([left, right, np.nan, left, right], [top, bottom, np.nan, bottom, top], color=BLACK, linewidth=1.2)
-
-
 def predictions(targets: ArrayLike, before: ArrayLike, after: ArrayLike) -> Figure:
     """Draw prediction against target, before and after pruning, one panel per output; on the diagonal they agree.
 
@@ -324,18 +226,20 @@ def predictions(targets: ArrayLike, before: ArrayLike, after: ArrayLike) -> Figu
     count = columns[0].shape[1]
     across = min(count, 5)
     down = ceil(count / across)
-    figure = new_figure(max(3.8, 2.9 * across), 0.7 + 2.9 * down)
+    figure = new_figure(max(5.2, 2.9 * across), 0.7 + 2.9 * down)
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
     low, high = min(c.min() for c in columns), max(c.max() for c in columns)
     margin = 0.06 * (high - low or 1.0)
-    for k, axes in enumerate(panels.flat):
-        if k < count:
-            _prediction_panel(axes, k, *(column[:, k] for column in columns))
-            axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
-        else:
-            axes.set_axis_off()
-    figure.supxlabel("target", fontsize=11)
-    figure.supylabel("prediction", fontsize=11)
+    for k, axes in enumerate(panels.flat[:count]):
+        _prediction_panel(axes, k, *(column[:, k] for column in columns))
+        axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
+        if k + across >= count:  # nothing stands below it
+            axes.set_xlabel("target")
+            axes.tick_params(labelbottom=True)
+    for axes in panels.flat[count:]:
+        axes.set_axis_off()
+    for axes in panels[:, 0]:
+        axes.set_ylabel("prediction")
     handles, labels = panels.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     return figure
@@ -376,7 +280,7 @@ def speed_size(rows: Mapping[str, tuple[float, float]], title: str = "") -> Figu
     Examples
     --------
     >>> figure = speed_size({"accuracy": (0.97, 0.96), "parameters": (2000, 500)})
-    >>> [bar.get_width() for bar in figure.axes[0].patches][1]
+    >>> float(figure.axes[0].patches[1].get_width())
     0.25
     """
     if not rows:
