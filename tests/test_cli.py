@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def model(folder: Path) -> Path:
     """A small network trained on digits, in the current folder."""
-    assert main("train digits --hidden 16 --epochs 1 -o model.npz".split()) == 0
+    assert main(["train", "digits", "--hidden", "16", "--epochs", "1", "-o", "model.npz"]) == 0
     return folder / "model.npz"
 
 

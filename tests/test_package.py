@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-import minprune as mp
 import minprune
+import minprune as mp
 
 
 def test_importing_loads_no_heavy_package() -> None:
