@@ -46,6 +46,8 @@ class Plan:
     def __init__(self, drop: Mapping[str, Iterable[int]], fingerprint: str = "", reason: str = "by hand") -> None:
         self.drop: dict[str, list[int]] = {}
         for group, neurons in drop.items():
+            if not isinstance(neurons, Iterable):
+                raise PlanError(f"{group}: expected a list of neurons, got {neurons!r}")
             wanted = list(neurons)
             for j in wanted:
                 if isinstance(j, bool) or not hasattr(j, "__index__"):
