@@ -147,7 +147,9 @@ class Threshold:
             return self
         n, left = sum(dense.values()), sum(now.values())
         count = max(0, floor(self.quantile * (n - 1) * share + 1e-9) - (n - left))
-        return Threshold(quantile=min(1.0, (count + 0.5) / max(1, left - 1)))  # between two scores: rounding is no matter
+        return Threshold(
+            quantile=min(1.0, (count + 0.5) / max(1, left - 1))
+        )  # between two scores: rounding is no matter
 
 
 @dataclass(frozen=True)
