@@ -7,7 +7,7 @@ are only taken out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -176,13 +176,13 @@ def _cut(net: Graph, plan: Plan) -> Graph:
             arrays[name] = np.take(arrays[name], positions, axis=axis)
     nodes = {}
     for name, node in net.nodes.items():
-        layer = node.layer
+        own = {short: arrays[f"{name}.{short}"].shape for short in net.array_names[name]}
+        layer = node.layer.resized(own)
         if isinstance(layer, Select):  # what it selects from may have moved
             left = _channels_left(net, node.inputs[0], plan)
             arrays[f"{name}.index"] = np.searchsorted(left, arrays[f"{name}.index"])
-            layer = replace(layer, inputs=len(left))
-        own = {short: arrays[f"{name}.{short}"].shape for short in net.array_names[name]}
-        nodes[name] = Node(layer.resized(own), node.inputs)
+            layer = Select(len(left), layer.outputs)
+        nodes[name] = Node(layer, node.inputs)
     return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes)
 
 
