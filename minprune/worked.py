@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import DataError
 from .layers import Dense, Sigmoid
 from .nn import Graph, Sequential
 from .pruning.deciding import Global, decide
@@ -62,7 +63,9 @@ def network(output: str = "sigmoid", dtype: Any = np.float64) -> Graph:
     >>> network()(X).round(4)
     array([[0.1772, 0.579 ]])
     """
-    last = {"sigmoid": [Sigmoid()], "linear": []}[output]
+    if output not in ("sigmoid", "linear"):
+        raise DataError(f"output is {output!r}, expected 'sigmoid' or 'linear'")
+    last = [Sigmoid()] if output == "sigmoid" else []
     net = Sequential(Dense(3, 5), Sigmoid(), Dense(5, 2), *last, dtype=dtype)
     for name, values in WEIGHTS.items():
         net.params[name] = values
