@@ -112,8 +112,10 @@ def test_with_a_linear_output_the_printed_rule_picks_the_best_pair_and_taylor_an
 def test_removing_h1_and_h3_leaves_a_net_that_computes_what_the_masked_one_does() -> None:
     small, masked = worked.pruned(), mp.mask(worked.network(), mp.Plan({"dense1": [0, 2]}))
     assert {name: array.shape for name, array in small.params.items()} == {
-        **{"dense1.W": (3, 3), "dense1.b": (3,)},
-        **{"dense2.W": (2, 3), "dense2.b": (2,)},
+        "dense1.W": (3, 3),
+        "dense1.b": (3,),
+        "dense2.W": (2, 3),
+        "dense2.b": (2,),
     }
     assert small.certificate.ok
     np.testing.assert_allclose(small(worked.X), masked(worked.X), rtol=0, atol=1e-15)
