@@ -16,7 +16,7 @@ from minprune.nn import Graph
 from minprune.pruning import surgery
 
 QUICK = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-LONG = settings(max_examples=1500, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+LONG = settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
 def whole_inputs(net: Graph, seed: int = 3) -> dict[str, Any]:
