@@ -138,13 +138,13 @@ def _tied_across_concat() -> Graph:
     return _graph(nodes)
 
 
-def _nested() -> Graph:  # no ReLU before the max-pooling: windows of zeros only are kinks
+def _nested() -> Graph:
     block = mp.Sequential(C(4, 4, 3, padding=1, bias=False), BN(4), R(), C(4, 4, 3, padding=1, groups=4), BN(4))
     branches = mp.Concat(
         mp.Sequential(C(4, 2, 1), mp.Tanh()), mp.Residual(mp.Sequential(C(4, 4, 1), mp.LeakyReLU(0.25)))
     )
     return _seq(
-        *(C(2, 4, 3), BN(4), R(), mp.Residual(block), R(), branches, mp.MaxPool2d(2), C(6, 4, 1, groups=2), R()),
+        *(C(2, 4, 3), BN(4), R(), mp.Residual(block), R(), branches, mp.AvgPool2d(2), C(6, 4, 1, groups=2), R()),
         *(F(), mp.Dropout(0.3), D(16, 5), BN(5), mp.Tanh(), mp.Residual(D(5, 5)), D(5, 3)),
         input_shape=(2, 7, 7),
     )

@@ -29,7 +29,7 @@ def loss_of(net: mp.Graph, x: Array, t: Array) -> float:
 def test_a_constant_neuron_is_replaced_without_loss(name: str, group: str) -> None:
     net = constant(EXAMPLES[name](), (group, 1))
     net.params[f"{group}.b"][1] = 0.7
-    x, t = samples(net)
+    x, _ = samples(net)
     plan = mp.Plan({group: [1]})
     repaired, bare = mp.remove(net, plan, repair="mean", data=x), mp.remove(net, plan)
     np.testing.assert_allclose(repaired(x), net(x), rtol=1e-13, atol=1e-13)
