@@ -1,4 +1,4 @@
-"""Law: the order of a group's neurons is a matter of names. Permuting it permutes scores and leaves the output alone."""
+"""Law: the order of a group's neurons is a matter of names: permuting it permutes scores, and no output."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from minprune.neurons import NeuronGroup, hidden
 from minprune.nn import Graph
 from minprune.scores import CRITERIA
 
+NOT_ALIKE = ("selects", "nested", "tied across concat")  # neurons there differ in how many entries are theirs
 PERMUTABLE = [name for name in CRITERIA if name != "random"]
 
 
@@ -38,9 +39,11 @@ def assert_scores_move_along(net: Graph, group: NeuronGroup, order: list[int], d
     for criterion in PERMUTABLE:
         before, after = (mp.score(made, data, criterion) for made in (net, other))
         for name, values in before.items():
-            expected = values[order] if name == group.name else values
-            scale = max(1.0, float(np.abs(values[np.isfinite(values)]).max(initial=0)))
-            np.testing.assert_allclose(after[name], expected, rtol=1e-6, atol=1e-9 * scale, err_msg=criterion)
+            expected, found = values[order] if name == group.name else values, after[name]
+            if criterion.startswith("inverse"):  # a slope of rounding errors alone has no inverse worth comparing
+                expected, found = 1 / expected, 1 / found
+            scale = max(1.0, float(np.abs(expected).max()))
+            np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9 * scale, err_msg=criterion)
     return True
 
 
@@ -50,7 +53,7 @@ def test_permuting_the_neurons_of_any_wiring_permutes_their_scores(name: str) ->
     for group_name in hidden(net):
         group = net.neurons[group_name]
         order = np.random.default_rng(4).permutation(group.size).tolist()
-        assert assert_scores_move_along(net, group, order, samples(net)) or name in ("selects", "nested")
+        assert assert_scores_move_along(net, group, order, samples(net)) or name in NOT_ALIKE
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
