@@ -321,7 +321,7 @@ def test_every_quantity_is_a_bar_of_pruned_over_dense_beside_both_numbers() -> N
     assert [label.get_text() for label in axes.get_yticklabels()] == ["accuracy", "parameters", "MACs"]
     assert axes.yaxis_inverted()
     written = {text.get_text() for text in axes.texts}
-    assert written == {"dense", "0.75", "0.25", "2.00", "0.8 → 0.6", "2,000 → 500", "10 → 20"}
+    assert written == {"dense", "0.750", "0.250", "2.000", "0.8 → 0.6", "2,000 → 500", "10 → 20"}
     assert all(same_color(bar.get_facecolor(), BLUE) for bar in axes.patches)
 
 
