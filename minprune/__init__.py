@@ -16,10 +16,17 @@ _HOMES = {
         *("Identity", "ReLU", "LeakyReLU", "Sigmoid", "Tanh", "Softmax", "Add"),
     ),
     "recording": ("record",),
+    "gradcheck": ("check",),
     "scores": ("score", "criteria"),
+    "train": ("fit",),
+    "optim": ("SGD", "Adam", "AdamW", "Cosine", "Step", "OneCycle", "OptimizerState"),
+    "pruning.schedule": ("prune", "FineTune"),
     "pruning.plan": ("Plan",),
     "pruning.deciding": ("decide", "Global", "PerLayer", "Threshold"),
     "pruning.surgery": ("mask", "remove"),
+    "evaluation": ("evaluate",),
+    "comparison": ("compare",),
+    "formats": ("save", "load"),
     "backends": ("backend",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

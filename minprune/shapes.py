@@ -23,10 +23,10 @@ def deduce_input_shapes(net: Graph) -> dict[str, Shape] | None:
     ShapeError
         When the layers contradict each other, or no square image fits them.
     """
-    wanted = {name: _wanted(net, name) for name in net.inputs}
-    known = {name: want for name, want in wanted.items() if want is not None}
-    if len(known) < len(wanted):
+    wanted = _wanted(net)
+    if any(name not in wanted for name in net.inputs):
         return None
+    known = {name: wanted[name] for name in net.inputs}
     images = any(axes for _, axes in known.values())
     misfit: ShapeError | None = None
     for size in range(1, LARGEST_IMAGE + 1) if images else (1,):
@@ -42,15 +42,16 @@ def deduce_input_shapes(net: Graph) -> dict[str, Shape] | None:
     raise misfit or ShapeError("the network has no input")
 
 
-def _wanted(net: Graph, value: str) -> tuple[int, int] | None:
-    """How many channels and spatial axes a value must have, by the first layer with an opinion; None without one."""
-    for name, node in net.nodes.items():
-        if value not in node.inputs:
-            continue
+def _wanted(net: Graph) -> dict[str, tuple[int, int]]:
+    """How many channels and spatial axes values must have, by the first layer behind them with an opinion."""
+    wanted: dict[str, tuple[int, int]] = {}
+    for name, node in reversed(net.nodes.items()):  # a value's readers come before the value
         layer: Any = node.layer
         if layer.kind in ("dense", "conv"):
-            return layer.inputs, layer.rank if layer.kind == "conv" else 0
-        behind = _wanted(net, name) if layer.flow != "join" else None
-        if behind is not None:
-            return (layer.inputs, behind[1]) if layer.kind == "select" else behind
-    return None
+            want = layer.inputs, layer.rank if layer.kind == "conv" else 0
+        elif name in wanted and layer.flow != "join":
+            want = (layer.inputs, wanted[name][1]) if layer.kind == "select" else wanted[name]
+        else:
+            continue
+        wanted.update(dict.fromkeys(node.inputs, want))
+    return wanted

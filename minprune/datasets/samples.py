@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
@@ -20,7 +20,7 @@ class Samples:
 
     Parameters
     ----------
-    x : array (n, ...), at least 2-D
+    x : array (n, ...), at least 2-D, or a mapping of such arrays for a network of several inputs
         One sample per row: real numbers, all finite.
     y : array (n,) or (n, ...)
         Class numbers (integers) or targets (floats), all finite.
@@ -44,7 +44,7 @@ class Samples:
     (3, (3, 3), False)
     """
 
-    x: Array
+    x: Any
     y: Array
     classes: tuple[str, ...] | None = None
 
@@ -52,13 +52,14 @@ class Samples:
         x, y = _inputs(self.x), _numbers(self.y, "y")
         if y.ndim == 0:
             raise ShapeError("y must hold one target per sample, got a single number")
-        if len(x) != len(y):
-            raise DataError(f"x and y must be equally long, got {len(x)} samples and {len(y)} targets")
-        object.__setattr__(self, "x", _read_only(x))  # the one way to set a field of a frozen dataclass
+        if count(x) != len(y):
+            raise DataError(f"x and y must be equally long, got {count(x)} samples and {len(y)} targets")
+        frozen = {name: _read_only(part) for name, part in x.items()} if isinstance(x, dict) else _read_only(x)
+        object.__setattr__(self, "x", frozen)  # the one way to set a field of a frozen dataclass
         object.__setattr__(self, "y", _read_only(y))
 
     def __len__(self) -> int:
-        return len(self.x)
+        return count(self.x)
 
     def __iter__(self) -> Iterator[Array]:
         return iter((self.x, self.y))
@@ -82,18 +83,18 @@ class Dataset:
 
     def __repr__(self) -> str:
         sizes = f"{len(self.train)} train, {len(self.valid)} valid, {len(self.test)} test"
-        return f"Dataset {self.name!r}: {sizes} samples of shape {self.train.x.shape[1:]}"
+        return f"Dataset {self.name!r}: {sizes} samples of shape {_shape(self.train.x)}"
 
 
 @overload
-def as_samples(data: Any, *, labels: Literal[True] = True) -> tuple[Array, Array]: ...
+def as_samples(data: Any, *, labels: Literal[True] = True) -> tuple[Any, Array]: ...
 
 
 @overload
-def as_samples(data: Any, *, labels: bool) -> tuple[Array, Array | None]: ...
+def as_samples(data: Any, *, labels: bool) -> tuple[Any, Array | None]: ...
 
 
-def as_samples(data: Any, *, labels: bool = True) -> tuple[Array, Array | None]:
+def as_samples(data: Any, *, labels: bool = True) -> tuple[Any, Array | None]:
     """What a user passes as data, as checked arrays (x, y).
 
     Parameters
@@ -228,7 +229,35 @@ def _as_container(data: Any) -> Samples:
     return Samples(*as_samples(data))
 
 
-def _inputs(x: ArrayLike) -> Array:
+def count(x: Any) -> int:
+    """How many samples x holds: an array, or a mapping of arrays for a network of several inputs.
+
+    Examples
+    --------
+    >>> count(np.zeros((5, 3))), count({"image": np.zeros((5, 1, 8, 8)), "text": np.zeros((5, 20))})
+    (5, 5)
+    """
+    return len(next(iter(x.values()))) if isinstance(x, Mapping) else len(x)
+
+
+def rows(x: Any, index: Any) -> Any:
+    """The samples at an index, slice or array of indices, of an array or a mapping of arrays.
+
+    Examples
+    --------
+    >>> rows({"a": np.arange(6).reshape(3, 2)}, slice(1))
+    {'a': array([[0, 1]])}
+    """
+    return {name: part[index] for name, part in x.items()} if isinstance(x, Mapping) else x[index]
+
+
+def _inputs(x: Any) -> Any:
+    if isinstance(x, Mapping):
+        parts = {name: _inputs(part) for name, part in x.items()}
+        sizes = {name: len(part) for name, part in parts.items()}
+        if len(set(sizes.values())) != 1:
+            raise DataError(f"x: all inputs need the same number of samples, got {sizes or 'none'}")
+        return parts
     x = _numbers(x, "x")
     if x.ndim < 2:
         raise ShapeError(
@@ -251,6 +280,10 @@ def _numbers(values: ArrayLike, name: str) -> Array:
         first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise DataError(f"{name}[{', '.join(map(str, first))}] is {array[first]}: data must be finite, clean it first")
     return array
+
+
+def _shape(x: Any) -> Any:
+    return {name: part.shape[1:] for name, part in x.items()} if isinstance(x, Mapping) else x.shape[1:]
 
 
 def _read_only(array: Array) -> Array:

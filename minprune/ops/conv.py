@@ -8,6 +8,7 @@ of the output; as many groups as channels make the convolution depthwise.
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def patches(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Si
     columns = np.empty((*x.shape[:2], *kernel, *out), dtype=x.dtype)
     for entry, view in offsets(kernel, stride, dilation, out):
         columns[entry] = x[view]
-    return columns.reshape(x.shape[0], groups, -1, int(np.prod(out)))
+    return columns.reshape(x.shape[0], groups, x.shape[1] // groups * prod(kernel), prod(out))
 
 
 def unpatch(columns: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
@@ -58,7 +59,7 @@ def conv(x: Array, W: Array, b: Array | None, stride: Sizes, padding: Sizes, dil
 @accelerable
 def conv_grad_x(g: Array, W: Array, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Array:
     """Send g (N, O, …) back through the filters to the input's `shape`."""
-    g = g.reshape(g.shape[0], groups, W.shape[0] // groups, -1)  # (N,Q,o,P)
+    g = g.reshape(g.shape[0], groups, W.shape[0] // groups, prod(g.shape[2:]))  # (N,Q,o,P)
     columns = _rows(W, groups).swapaxes(1, 2) @ g  # (Q,cK,o)(N,Q,o,P) -> (N,Q,cK,P)
     return unpatch(columns, shape, W.shape[2:], stride, padding, dilation)
 
@@ -67,11 +68,9 @@ def conv_grad_x(g: Array, W: Array, shape: Sizes, stride: Sizes, padding: Sizes,
 def conv_grad_W(g: Array, x: Array, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Array:
     """Correlate g (N, O, …) with what each place saw: the gradient of the filters, in their `shape`."""
     columns = patches(x, shape[2:], stride, padding, dilation, groups)  # (N,Q,cK,P)
-    places = x.shape[0] * columns.shape[3]
-    columns = columns.transpose(1, 0, 3, 2).reshape(groups, places, -1)  # (Q,NP,cK)
-    g = g.reshape(g.shape[0], groups, shape[0] // groups, -1)  # (N,Q,o,P)
-    g = g.transpose(1, 2, 0, 3).reshape(groups, -1, places)  # (Q,o,NP)
-    return (g @ columns).reshape(shape)  # (Q,o,NP)(Q,NP,cK) -> (Q,o,cK)
+    g = g.reshape(g.shape[0], groups, shape[0] // groups, prod(g.shape[2:]))  # (N,Q,o,P)
+    per_sample = g @ columns.swapaxes(2, 3)  # (N,Q,o,P)(N,Q,P,cK) -> (N,Q,o,cK)
+    return per_sample.sum(axis=0).reshape(shape)
 
 
 def _settings(c: Call) -> dict[str, Any]:

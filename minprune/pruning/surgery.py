@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..datasets.samples import as_samples
+from ..datasets.samples import as_samples, count, rows
 from ..errors import MinpruneError
 from ..layers import Select
 from ..neurons import staying
@@ -221,7 +221,7 @@ def certify(masked: Graph, small: Graph, data: Any = None) -> Certificate:
 def _trial_inputs(net: Graph, data: Any) -> tuple[Any, str]:
     if data is not None:
         x, _ = as_samples(data, labels=False)
-        return x[:TRIAL_SAMPLES], f"{min(len(x), TRIAL_SAMPLES)} samples of the data"
+        return rows(x, slice(TRIAL_SAMPLES)), f"{min(count(x), TRIAL_SAMPLES)} samples of the data"
     rng = np.random.default_rng(0)
     shapes = net.input_shapes or {}
     if net.dtype.kind == "O":

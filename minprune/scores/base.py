@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..datasets.samples import rows
 from ..errors import DataError
 from ..neurons import NeuronGroup
 from ..nn import Graph
@@ -26,7 +27,7 @@ class Context:
     net : Graph
     groups : tuple of NeuronGroup
         Those that are to be scored.
-    x, y : array or None
+    x, y : array (or mapping of arrays for several inputs) or None
         The samples, where the criterion needs them.
     loss : str
         A key of `minprune.ops.LOSSES`.
@@ -47,10 +48,11 @@ class Context:
     rng: np.random.Generator
     progress: bool
 
-    def batches(self) -> Iterator[tuple[Array, Array]]:
+    def batches(self) -> Iterator[tuple[Any, Array]]:
         """The samples, a batch at a time."""
         for start in range(0, len(self.y), self.batch_size):
-            yield self.x[start : start + self.batch_size], self.y[start : start + self.batch_size]
+            batch = slice(start, start + self.batch_size)
+            yield rows(self.x, batch), self.y[batch]
 
 
 @dataclass(frozen=True)

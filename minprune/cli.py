@@ -1,0 +1,188 @@
+"""The command line: ``minprune demo``, ``minprune train …``. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from . import __version__
+from .errors import MinpruneError
+
+DATA = "digits, mnist, fashion-mnist, or a path: .npz, .csv, a folder of IDX files"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    r"""Run a command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        By default the process's own arguments.
+
+    Returns
+    -------
+    int
+        0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
+
+    Examples
+    --------
+    >>> main(["formulas", "--op", "relu"])
+    relu: x (N, …) -> y (N, …)
+      forward  y = x\,[x > 0]
+      by x     \bar{x} = g\,[x > 0]
+      kink     at x = 0 the slope is 0
+    0
+    """
+    args = _parser().parse_args(argv)
+    try:
+        text, content = getattr(import_module(".commands", __package__), args.command)(args)
+    except MinpruneError as error:
+        print(f"minprune {args.command}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"minprune {args.command}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"minprune {args.command}: interrupted", file=sys.stderr)
+        return 130
+    return _print(json.dumps(content) if args.json else text)
+
+
+def _print(text: str) -> int:
+    """Print; a reader that has gone away (``minprune worked | head``) is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it exits
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="minprune", description="Importance-scored neuron pruning: score, remove, check, measure."
+    )
+    parser.add_argument("--version", action="version", version=f"minprune {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, (description, example, arguments) in COMMANDS.items():
+        command = commands.add_parser(
+            name,
+            help=description,
+            description=description,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument("--json", action="store_true", help="print JSON instead of text")
+        arguments(command.add_argument)
+    return parser
+
+
+Adder = Callable[..., Any]
+
+
+def _sizes(text: str) -> list[int]:
+    """Read 300-100 as two layers."""
+    sizes = [int(part) for part in text.split("-")]
+    if min(sizes) < 1:
+        raise ValueError(text)
+    return sizes
+
+
+def _demo(add: Adder) -> None:
+    add("--out", default="minprune-demo", help="folder for the figures and the pruned model (minprune-demo)")
+    add("--seeds", type=int, default=5, help="how many seeds to run (5)")
+
+
+def _training(add: Adder) -> None:
+    add("--lr", type=float, default=1e-3, help="learning rate of Adam (0.001)")
+    add("--batch-size", type=int, default=128, help="samples per step (128)")
+    add("--seed", type=int, default=0, help="of weights, shuffling and draws (0)")
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+
+
+def _train(add: Adder) -> None:
+    add("data", help=DATA)
+    add("--net", choices=("mlp", "lenet5"), default="mlp", help="architecture (mlp)")
+    add("--hidden", type=_sizes, default=None, help="neurons per hidden layer (mlp 300-100, lenet5 20-50-500)")
+    add("--epochs", type=int, default=20, help="passes over the training data (20)")
+    add("--dropout", type=float, default=0.0, help="fraction silenced in training (0)")
+    add("--weight-decay", type=float, default=0.0, help="decoupled, as in AdamW (0)")
+    _training(add)
+    add("-o", "--output", default="model.npz", help="where the model is saved (model.npz)")
+
+
+def _model_and_data(add: Adder) -> None:
+    add("model", help="a saved network (.npz)")
+    add("data", help=DATA)
+
+
+def _score(add: Adder) -> None:
+    _model_and_data(add)
+    add("--criterion", default="taylor", help="how to score (taylor)")
+    add("--seed", type=int, default=0, help="for criteria that draw (0)")
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+    add("-o", "--output", help="also write all scores as JSON to this file")
+
+
+def _prune(add: Adder) -> None:
+    _model_and_data(add)
+    add("--criterion", default="taylor", help="how to score (taylor)")
+    add("--strategy", choices=("global", "per-layer", "threshold"), default="global", help="how to choose (global)")
+    add("--remove", type=float, default=0.5, help="fraction of hidden neurons removed, or the quantile (0.5)")
+    add("--rounds", type=int, default=1, help="in how many rounds (1)")
+    add("--repair", choices=("mean",), help="make up for the removed neurons without training")
+    add("--epochs", type=int, default=0, help="fine-tuning after each round (0)")
+    _training(add)
+    add("-o", "--output", default="pruned.npz", help="where the smaller network is saved (pruned.npz)")
+
+
+def _evaluate(add: Adder) -> None:
+    _model_and_data(add)
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+
+
+def _compare(add: Adder) -> None:
+    add("models", nargs="+", help="saved networks; all are compared with the first")
+    add("--data", required=True, help=DATA)
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+
+
+def _formulas(add: Adder) -> None:
+    add("--op", help="only this op")
+    add("--criteria", action="store_true", help="the scores instead of the ops")
+
+
+def _data(add: Adder) -> None:
+    add("name", nargs="?", help="which set to fetch; without one, list those that are known")
+
+
+def _nothing(add: Adder) -> None:
+    pass
+
+
+def _listing(add: Adder) -> None:
+    add("--out", default="minprune-listing", help="folder for the figures (minprune-listing)")
+    add("--hidden", type=int, default=5, help="hidden neurons: 5 as in the text, 3 as in the listing (5)")
+    add("--seed", type=int, default=42, help="of the starting weights (42)")
+
+
+COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
+    "demo": ("The whole cycle on handwritten digits, with figures.", "minprune demo --seeds 1", _demo),
+    "train": ("Train a network.", "minprune train digits --hidden 64-32 --epochs 5 -o model.npz", _train),
+    "score": ("Score the neurons of a network.", "minprune score model.npz digits --criterion taylor", _score),
+    "prune": (
+        "Score, remove, repair and fine-tune.",
+        "minprune prune model.npz digits --remove 0.5 --epochs 2 -o pruned.npz",
+        _prune,
+    ),
+    "evaluate": ("Measure accuracy, size and runtime.", "minprune evaluate model.npz digits", _evaluate),
+    "compare": ("Measure networks side by side.", "minprune compare model.npz pruned.npz --data digits", _compare),
+    "formulas": ("Print the formula sheet from the ops' own records.", "minprune formulas --op affine", _formulas),
+    "data": ("Fetch a data set from its home.", "minprune data", _data),
+    "worked": ("The document's 3-5-2 example (4.3), number by number.", "minprune worked", _nothing),
+    "listing": ("The document's program (5.2), made to run.", "minprune listing --hidden 3", _listing),
+}

@@ -1,0 +1,220 @@
+"""What the commands do. Each takes the parsed arguments and returns a text for people and content for programs."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import data as datasets
+from . import fetching
+from . import worked as worked_example
+from .comparison import compare as compare_networks
+from .datasets.known import SETS
+from .errors import DataError
+from .evaluation import evaluate as evaluate_network
+from .files import atomic_write
+from .formats import load, save
+from .models import lenet5, mlp
+from .nn import Graph
+from .ops import OPS
+from .optim import AdamW, Cosine
+from .pruning.deciding import Global, PerLayer, Strategy, Threshold
+from .pruning.schedule import FineTune
+from .pruning.schedule import prune as prune_network
+from .reports import table
+from .scores import CRITERIA
+from .scores import score as score_network
+from .train import fit
+
+Outcome = tuple[str, dict[str, Any]]
+
+
+def read_data(name: str, *, flat: bool, label: str = "-1") -> Any:
+    """A data set by its name or path; one without parts is split, stratified, into train, valid and test.
+
+    Parameters
+    ----------
+    name : str
+        ``digits``, ``mnist``, ``fashion-mnist`` or a path.
+    flat : bool
+        Whether images come as rows of pixels.
+    label : str
+        The label column of a CSV file.
+    """
+    if name == "digits":
+        return datasets.digits()
+    if name in ("mnist", "fashion-mnist"):
+        return {"mnist": datasets.mnist, "fashion-mnist": datasets.fashion_mnist}[name](flat=flat)
+    column: int | str = int(label) if label.lstrip("-").isdigit() else label
+    found = datasets.load(name, flat=flat, label=column)
+    return found if isinstance(found, datasets.Dataset) else datasets.split(found)
+
+
+def _for_network(net: Graph, args: Namespace, name: str) -> Any:
+    shapes = net.input_shapes or {}
+    return read_data(name, flat=all(len(shape) == 1 for shape in shapes.values()), label=args.label)
+
+
+def demo(args: Namespace) -> Outcome:
+    """The whole cycle on digits."""
+    from .demo import run
+
+    return run(Path(args.out), seeds=args.seeds)
+
+
+def train(args: Namespace) -> Outcome:
+    """Train a network and save it."""
+    data = read_data(args.data, flat=args.net == "mlp", label=args.label)
+    net = _new_network(args, data.train)
+    history = fit(
+        net,
+        data,
+        optimizer=AdamW(args.lr, weight_decay=args.weight_decay),
+        schedule=Cosine(),
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        rng=args.seed,
+        progress=True,
+    )
+    save(net, args.output)
+    found = evaluate_network(net, data, runtime=())
+    text = f"{history}\n\non the test part:\n{found}\nsaved to {args.output}"
+    return text, {"output": args.output, "test": found.as_dict(), "history": history.as_dict()}
+
+
+def _new_network(args: Namespace, samples: Any) -> Graph:
+    x, y = samples
+    outputs = int(y.max()) + 1 if y.dtype.kind in "iu" else (1 if y.ndim == 1 else y.shape[1])
+    settings = {"dropout": args.dropout, "rng": args.seed}
+    if args.net == "mlp":
+        if x.ndim != 2:
+            raise DataError(f"an mlp reads rows of features, the data has shape {x.shape}; use --net lenet5")
+        return mlp(x.shape[1], args.hidden or (300, 100), outputs, **settings)
+    widths = tuple(args.hidden or (20, 50, 500))
+    if len(widths) != 3:
+        raise DataError(f"lenet5 has 3 hidden layers, --hidden names {len(widths)}")
+    return lenet5(x.shape[1:], outputs, widths=widths, **settings)
+
+
+def score(args: Namespace) -> Outcome:
+    """Score a network's neurons."""
+    net = load(args.model)
+    found = score_network(net, _for_network(net, args, args.data), args.criterion, rng=args.seed, progress=True)
+    rows = [
+        (group, len(v), float(v.min()), float(np.median(v)), float(v.max()), " ".join(map(str, np.argsort(v)[:8])))
+        for group, v in found.items()
+    ]
+    content = {
+        "criterion": found.criterion,
+        "scores": {group: [x if np.isfinite(x) else str(x) for x in v.tolist()] for group, v in found.items()},
+    }
+    if args.output:
+        with atomic_write(args.output) as file:
+            file.write(json.dumps(content).encode())
+    head = ("group", "neurons", "lowest", "median", "highest", "first to go")
+    rule = CRITERIA[found.criterion]
+    return f"{rule.name}: {rule.formula}  ({rule.source})\n{table(head, rows)}", content
+
+
+def prune(args: Namespace) -> Outcome:
+    """Prune a network and save what is left."""
+    net = load(args.model)
+    data = _for_network(net, args, args.data)
+    finetune = None
+    if args.epochs:
+        finetune = FineTune(args.epochs, AdamW(args.lr, weight_decay=0.0), args.batch_size, Cosine())
+    result = prune_network(
+        net,
+        data,
+        args.criterion,
+        _strategy(args),
+        rounds=args.rounds,
+        finetune=finetune,
+        repair=args.repair,
+        rng=args.seed,
+        progress=True,
+    )
+    save(result.net, args.output)
+    found = evaluate_network(result.net, data, runtime=())
+    text = f"{result.report()}\n\non the test part:\n{found}\nsaved to {args.output}"
+    return text, {
+        "output": args.output,
+        "kept": result.kept,
+        "before": result.before.as_dict(),
+        "after": result.after.as_dict(),
+        "test": found.as_dict(),
+    }
+
+
+def _strategy(args: Namespace) -> Strategy:
+    if args.strategy == "threshold":
+        return Threshold(quantile=args.remove)
+    return PerLayer(args.remove) if args.strategy == "per-layer" else Global(args.remove)
+
+
+def evaluate(args: Namespace) -> Outcome:
+    """Measure a network on the test part."""
+    net = load(args.model)
+    found = evaluate_network(net, _for_network(net, args, args.data), progress=True)
+    return f"{net.summary()}\n\n{found}", found.as_dict()
+
+
+def compare(args: Namespace) -> Outcome:
+    """Measure networks side by side on the test part."""
+    nets = {
+        Path(path).stem if len({Path(p).stem for p in args.models}) == len(args.models) else path: load(path)
+        for path in args.models
+    }
+    found = compare_networks(nets, _for_network(next(iter(nets.values())), args, args.data), progress=True)
+    return str(found), found.as_dict()
+
+
+def formulas(args: Namespace) -> Outcome:
+    """The formula sheet."""
+    if args.criteria:
+        from .scores import criteria
+
+        return criteria(), {c.name: {"formula": c.formula, "source": c.source} for c in CRITERIA.values()}
+    chosen = [op for op in OPS if args.op in (None, op.name)]
+    if not chosen:
+        raise DataError(f"no op is called {args.op!r}; there are {', '.join(op.name for op in OPS)}")
+    blocks = []
+    for op in chosen:
+        lines = [f"{op.name}: {op.shapes}", f"  forward  {op.formula}"]
+        lines += [f"  {f'by {arg}':7}  {formula}" for arg, formula in op.rules.items()]
+        lines += [f"  kink     {op.kink}"] if op.kink else []
+        blocks.append("\n".join(lines))
+    content = {
+        op.name: {"formula": op.formula, "rules": op.rules, "shapes": op.shapes, "kink": op.kink} for op in chosen
+    }
+    return "\n\n".join(blocks), content
+
+
+def data(args: Namespace) -> Outcome:
+    """List or fetch data sets."""
+    if args.name is None:
+        rows = [(name, known.title, known.licence, known.home) for name, known in SETS.items()]
+        text = table(("name", "what", "licence", "home"), rows, left=4)
+        return f"{text}\n\ninto {fetching.root_folder()}", {name: known.home for name, known in SETS.items()}
+    folder = fetching.fetch(args.name)
+    return f"{args.name} is in {folder}", {"name": args.name, "folder": str(folder)}
+
+
+def worked(args: Namespace) -> Outcome:
+    """The document's worked example."""
+    found = {output: worked_example.example(output) for output in ("sigmoid", "linear")}
+    content = {
+        output: {"loss": w.rec.loss, "picks": w.picks, "printed": w.printed.tolist()} for output, w in found.items()
+    }
+    return worked_example.report(), content
+
+
+def listing(args: Namespace) -> Outcome:
+    """The document's program."""
+    from .listing import run
+
+    return run(Path(args.out), hidden=args.hidden, seed=args.seed)

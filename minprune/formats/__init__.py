@@ -1,0 +1,96 @@
+"""Files that hold networks. The suffix of the path says which format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..errors import FileError
+from ..nn import Graph
+from . import npz
+
+# Suffix -> the module that has `write(net, path, metadata)` and `read(path) -> (net, metadata)`.
+FORMATS: dict[str, ModuleType] = {".npz": npz}
+
+__all__ = ["FORMATS", "load", "save"]
+
+
+def save(net: Graph, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a network to a file; if anything interrupts the writing, the file keeps what it held.
+
+    Parameters
+    ----------
+    net : Graph
+        In float16, float32 or float64. Numbers that are not finite are stored as they are.
+    path : str or path
+        Its suffix chooses the format: ``.npz``. The folder must exist.
+    metadata : mapping, optional
+        What JSON can hold, to be kept with the network (a tuple comes back as a list); the format's `read` returns it.
+        The certificate of a pruned network is kept without being asked for, under ``"certificate"``.
+
+    Raises
+    ------
+    FileError
+        For another suffix, or a file that cannot be written.
+    DtypeError
+        For complex numbers or rationals: ``net.astype(np.float64)`` can be saved.
+    StructureError
+        For layers that are not minprune's own.
+    DataError
+        For metadata that JSON cannot hold.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> from minprune.layers import Dense
+    >>> from minprune.nn import Sequential
+    >>> save(Sequential(Dense(3, 2)), path := Path(mkdtemp()) / "net.npz")
+    >>> load(path)
+    <Graph: 1 nodes, 8 parameters>
+    """
+    _format_of(path).write(net, path, metadata)
+
+
+def load(path: str | os.PathLike[str]) -> Graph:
+    """Read a network that `save` wrote; it computes the same outputs, bit for bit. Nothing in the file is trusted.
+
+    Parameters
+    ----------
+    path : str or path
+        Its suffix says the format: ``.npz``.
+
+    Returns
+    -------
+    Graph
+
+    Raises
+    ------
+    FileError
+        For another suffix, or a file that is missing, damaged, of another kind or version, or inconsistent.
+    """
+    net: Graph
+    net, metadata = _format_of(path).read(path)
+    if "certificate" in metadata:
+        net.certificate = _certificate(path, metadata["certificate"])
+    return net
+
+
+def _certificate(path: str | os.PathLike[str], stored: Any) -> Any:
+    """The certificate of the removal that made the network, as it was saved."""
+    from ..pruning.surgery import Certificate
+
+    try:
+        found = Certificate(**stored)
+        return Certificate(float(found.max_difference), float(found.bound), bool(found.ok), str(found.inputs))
+    except (TypeError, ValueError) as error:
+        raise FileError(f"{path}: its certificate is damaged ({error})") from None
+
+
+def _format_of(path: str | os.PathLike[str]) -> ModuleType:
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise FileError(f"{path}: no format for the suffix {suffix!r}; expected {', '.join(FORMATS)}")
+    return FORMATS[suffix]

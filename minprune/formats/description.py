@@ -1,0 +1,274 @@
+"""A network in words: what a file says besides the arrays, as a dict that JSON can hold, and the way back.
+
+Reading trusts nothing: every key, name, number and layer setting is checked, and what arrays there must be follows
+from the layers, before a single array is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from math import isfinite, prod
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, DtypeError, FileError, StructureError
+from ..layers import LAYERS, Layer, Select, Shape
+from ..nn import Graph, Node
+from ..ops import Array
+from ..wiring import Builder
+
+FORMAT, VERSION = "minprune", 1
+MOST_NODES = 10_000
+MOST_BYTES = 4 << 20  # of the description as JSON text
+LONGEST_NAME = 1_000  # characters
+DTYPES = ("float16", "float32", "float64")
+KEYS = ("format", "version", "dtype", "inputs", "input_shapes", "output", "nodes", "metadata")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a file says about a network, checked.
+
+    Attributes
+    ----------
+    nodes, inputs, output, input_shapes
+        As for `Graph.assemble`.
+    dtype : dtype
+        Of all arrays but indices.
+    metadata : dict
+        Whatever the caller of `save` wrote along.
+    """
+
+    nodes: dict[str, Node]
+    inputs: tuple[str, ...]
+    output: str
+    input_shapes: dict[str, Shape] | None
+    dtype: np.dtype[Any]
+    metadata: dict[str, Any]
+
+    def expected(self) -> dict[str, tuple[Shape, np.dtype[Any]]]:
+        """The shape and dtype of every array that must be there, by name; the bytes on disk are little-endian."""
+        return {
+            f"{name}.{short}": (shape, _dtype_of(node.layer, self.dtype).newbyteorder("<"))
+            for name, node in self.nodes.items()
+            for short, shape in (node.layer.param_shapes() | node.layer.buffer_shapes()).items()
+        }
+
+    def nbytes(self) -> int:
+        """How many bytes all arrays take."""
+        return sum(prod(shape) * dtype.itemsize for shape, dtype in self.expected().values())
+
+    def build(self, arrays: Mapping[str, Array]) -> Graph:
+        """Put the network together from its arrays."""
+        for name, node in self.nodes.items():
+            if isinstance(node.layer, Select):
+                index = arrays[f"{name}.index"]
+                _need(((index >= 0) & (index < node.layer.inputs)).all(), f"{name}.index points outside the input")
+        return Graph.assemble(self.nodes, self.inputs, self.output, arrays, self.input_shapes)
+
+
+def _dtype_of(layer: Layer, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return np.dtype(np.int64) if isinstance(layer, Select) else dtype
+
+
+def describe(net: Graph, metadata: Mapping[str, Any] | None = None) -> bytes:
+    """Write a network without its arrays, and the metadata, as JSON text; the same network gives the same bytes.
+
+    Parameters
+    ----------
+    net : Graph
+        In floats of one kind.
+    metadata : mapping, optional
+        What JSON can hold (a tuple comes back as a list). The network's certificate, where it has one, is added under
+        ``"certificate"``.
+
+    Raises
+    ------
+    DtypeError
+        For complex numbers, rationals, or floats of several kinds.
+    StructureError
+        For a layer that is not one of minprune's, a name that is no text, or a network too large for a file.
+    DataError
+        For metadata that JSON cannot hold.
+
+    Examples
+    --------
+    >>> from minprune.layers import Dense
+    >>> from minprune.nn import Sequential
+    >>> describe(Sequential(Dense(3, 5)))[:48]
+    b'{"format": "minprune", "version": 1, "dtype": "f'
+    """
+    for name in (*net.inputs, *net.nodes):
+        if not _is_name(name):
+            raise StructureError(f"{name!r}: a saved name must be a text of 1 to {LONGEST_NAME} characters")
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "dtype": _float_kind(net),
+        "inputs": list(net.inputs),
+        "input_shapes": net.input_shapes,
+        "output": net.output,
+        "nodes": [_describe_node(name, node) for name, node in net.nodes.items()],
+    }
+    return _within_limits(_to_json(header | {"metadata": _all_metadata(net, metadata)}), len(net.nodes))
+
+
+def _float_kind(net: Graph) -> str:
+    kinds = sorted({array.dtype.name for array in net.arrays.values() if array.dtype.kind not in "iu"})
+    if len(kinds) > 1 or any(kind not in DTYPES for kind in kinds):
+        raise DtypeError(f"a file holds a network in one of {', '.join(DTYPES)}, this one has {', '.join(kinds)}")
+    return kinds[0] if kinds else net.dtype.name
+
+
+def _describe_node(name: str, node: Node) -> dict[str, Any]:
+    layer = node.layer
+    kind = type(layer).__name__
+    if LAYERS.get(kind) is not type(layer):
+        raise StructureError(f"{name}: files know only minprune's own layers, not {kind}")
+    settings = {field.name: getattr(layer, field.name) for field in fields(layer)}
+    return {"name": name, "layer": kind, "fields": settings, "inputs": list(node.inputs)}
+
+
+def _all_metadata(net: Graph, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the caller gives, and the certificate that a pruned network bears (a dataclass)."""
+    certificate = getattr(net, "certificate", None)
+    own = {} if certificate is None else {"certificate": asdict(certificate)}
+    return own | dict(metadata or {})
+
+
+def _to_json(header: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(header, default=_plain).encode("ascii")
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"metadata: expected what JSON can hold (numbers, texts, lists, dicts): {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"got {type(value).__name__}")
+
+
+def _within_limits(text: bytes, nodes: int) -> bytes:
+    if nodes > MOST_NODES or len(text) > MOST_BYTES:
+        raise StructureError(
+            f"a file holds up to {MOST_NODES:,} nodes and a description of {MOST_BYTES:,} bytes with its metadata, "
+            f"got {nodes:,} nodes and {len(text):,} bytes"
+        )
+    return text
+
+
+def understand(text: bytes) -> Description:
+    """Read a description back.
+
+    Raises
+    ------
+    FileError
+        For text that does not describe a network, in one line; or `StructureError`, where a layer or the wiring is
+        not possible.
+
+    Examples
+    --------
+    >>> from minprune.layers import Dense
+    >>> from minprune.nn import Sequential
+    >>> understand(describe(Sequential(Dense(3, 5)))).nodes
+    {'dense1': Node(layer=Dense(inputs=3, outputs=5, bias=True), inputs=('input',))}
+    """
+    try:
+        header = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"the description is not JSON: {error}") from None
+    _need(isinstance(header, dict) and header.get("format") == FORMAT, "does not describe a minprune network")
+    version = header.get("version")
+    _need(version == VERSION, f"is of version {version!r}, expected {VERSION}; a newer minprune may read it")
+    _need(set(header) == set(KEYS), f"the description has {sorted(header)}, expected {sorted(KEYS)}")
+    _need(header["dtype"] in DTYPES, f"dtype is {header['dtype']!r}, expected one of {', '.join(DTYPES)}")
+    _need(_are_names(header["inputs"]), f"inputs is {header['inputs']!r}, expected different names")
+    _need(_is_name(header["output"]), f"output is {header['output']!r}, expected a name")
+    _need(isinstance(header["metadata"], dict), f"metadata is {header['metadata']!r}, expected a dict")
+    inputs = tuple(header["inputs"])
+    return Description(
+        nodes=_nodes(header["nodes"], inputs),
+        inputs=inputs,
+        output=header["output"],
+        input_shapes=_input_shapes(header["input_shapes"], inputs),
+        dtype=np.dtype(header["dtype"]),
+        metadata=header["metadata"],
+    )
+
+
+def _nodes(entries: Any, inputs: tuple[str, ...]) -> dict[str, Node]:
+    _need(isinstance(entries, list) and entries, "nodes: expected a list of at least one node")
+    _need(len(entries) <= MOST_NODES, f"{len(entries):,} nodes, expected at most {MOST_NODES:,}")
+    builder = Builder(inputs)
+    for place, entry in enumerate(entries):
+        wanted = {"name", "layer", "fields", "inputs"}
+        _need(isinstance(entry, dict) and set(entry) == wanted, f"node {place}: expected {', '.join(sorted(wanted))}")
+        name, sources = entry["name"], entry["inputs"]
+        _need(_is_name(name), f"node {place}: its name is {name!r}, expected a text of 1 to {LONGEST_NAME} characters")
+        _need(name not in builder.nodes and name not in inputs, f"{name!r}: two values bear this name")
+        readable = isinstance(sources, list) and all(_is_name(source) for source in sources)
+        _need(readable, f"{name!r}: its inputs are {sources!r}, expected names")
+        builder.add(_layer(name, entry["layer"], entry["fields"]), *sources, name=name)
+    return builder.nodes
+
+
+def _layer(name: str, kind: Any, settings: Any) -> Layer:
+    """Make a layer from its class name and settings; each setting must be there and of its field's type."""
+    _need(isinstance(kind, str) and kind in LAYERS, f"{name!r}: unknown layer {kind!r}")
+    types = {field.name: str(field.type) for field in fields(LAYERS[kind])}
+    complete = isinstance(settings, dict) and set(settings) == set(types)
+    _need(complete, f"{name!r}: the fields of {kind} are {', '.join(types) or 'none'}, got {settings!r}")
+    for setting, value in settings.items():
+        _need(FITS[types[setting]](value), f"{name!r}: {setting} of {kind} is {value!r}")
+    try:
+        return LAYERS[kind](**settings)
+    except StructureError as error:
+        raise FileError(f"{name!r}: {error}") from None
+
+
+def _input_shapes(shapes: Any, inputs: tuple[str, ...]) -> dict[str, Shape] | None:
+    if shapes is None:
+        return None
+    _need(isinstance(shapes, dict) and set(shapes) == set(inputs), f"input_shapes is {shapes!r}, expected all inputs")
+    for shape in shapes.values():
+        fits = isinstance(shape, list) and shape and all(_is_int(size) and size > 0 for size in shape)
+        _need(fits, f"an input has shape {shape!r}, expected sizes of at least 1")
+    return {name: tuple(shapes[name]) for name in inputs}
+
+
+def _need(condition: Any, otherwise: str) -> None:
+    if not condition:
+        raise FileError(otherwise)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_NAME
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(map(_is_name, value)) and len(set(value)) == len(value)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)  # JSON's true is no 1
+
+
+def _is_float(value: Any) -> bool:
+    return _is_int(value) or (isinstance(value, float) and isfinite(value))
+
+
+def _is_per_axis(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_int, value))
+
+
+# The types that layers give their fields -> whether a value from a file is one. `Any` is a number per spatial axis.
+FITS: dict[str, Callable[[Any], bool]] = {
+    "int": _is_int,
+    "float": _is_float,
+    "bool": lambda value: isinstance(value, bool),
+    "Any": _is_per_axis,
+}

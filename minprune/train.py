@@ -1,0 +1,347 @@
+"""Training: follow the gradient of the loss, batch by batch, and keep the weights that validate best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .datasets.samples import Samples, as_splits, count, rows
+from .errors import DataError, DtypeError, MinpruneError, StructureError, TrainingError
+from .evaluation import evaluate
+from .layers import BatchNorm, Training
+from .nn import Graph
+from .ops import LOSSES, Array, Mean
+from .optim import Adam, Optimizer, OptimizerState, Schedule, clip
+from .progress import bar
+from .reports import table
+from .targets import choose_loss, prepare_targets
+from .tensor import Tape, apply, backward
+
+
+@dataclass
+class History:
+    """What happened while training, one entry per epoch.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss, as the batches went by.
+    valid_loss, valid_accuracy : list of float
+        On the validation part, where there is one; accuracy only for classes.
+    lr : list of float
+        Learning rate at the end of the epoch.
+    seconds : list of float
+        Time taken, validation included.
+    best_epoch : int
+        The epoch, counted from 1, whose weights the network has.
+    state : OptimizerState
+        Where the optimiser stands: the memory that belongs to these weights.
+    """
+
+    loss: list[float] = field(default_factory=list)
+    valid_loss: list[float] = field(default_factory=list)
+    valid_accuracy: list[float] = field(default_factory=list)
+    lr: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    state: OptimizerState = field(default_factory=OptimizerState)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All but the state, for JSON."""
+        return {name: value for name, value in vars(self).items() if name != "state"}
+
+    def __str__(self) -> str:
+        columns = {
+            name: values
+            for name in ("loss", "valid_loss", "valid_accuracy", "lr", "seconds")
+            if (values := getattr(self, name))
+        }
+        lines = [
+            (f"{epoch}{' *' * (epoch == self.best_epoch)}", *values)
+            for epoch, values in enumerate(zip(*columns.values(), strict=True), 1)
+        ]
+        return table(("epoch", *columns), lines)
+
+
+def loss_and_gradients(
+    net: Graph, x: Any, t: Array, loss: str, training: Training | None = None
+) -> tuple[float, dict[str, Array]]:
+    """The mean loss of a batch, and its gradient by every parameter.
+
+    Parameters
+    ----------
+    net : Graph
+        Is not changed, but for batch-norm's running statistics when training.
+    x : array (N, …), or mapping of arrays
+        The batch.
+    t : array
+        Targets in the form that the loss takes; see `minprune.targets.prepare_targets`.
+    loss : str
+        A key of `minprune.ops.LOSSES`.
+    training : Training, optional
+        With it dropout and batch-norm are in training mode; without it in evaluation mode.
+
+    Returns
+    -------
+    loss : float
+    gradients : dict
+        By parameter name.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 1), dtype=np.float64)
+    >>> net.params["dense1.W"] = [[2.0]]
+    >>> loss, grads = loss_and_gradients(net, np.array([[3.0]]), np.array([[5.0]]), "half_squared_error")
+    >>> loss, grads["dense1.W"]
+    (0.5, array([[3.]]))
+    """
+    tape = Tape()
+    params = {name: tape.watch(array) for name, array in net.params.items()}
+    y = net.run(net.take(x), {**net.buffers, **params}, training)[net.output]
+    L = apply(Mean, apply(LOSSES[loss], y, t))
+    grads = backward(L, wrt=params.values())
+    return float(L.value), {name: grads[param] for name, param in params.items()}
+
+
+def fit(
+    net: Graph,
+    data: Any,
+    loss: str | None = None,
+    optimizer: Optimizer | None = None,
+    epochs: int = 20,
+    batch_size: int = 128,
+    *,
+    schedule: Schedule | None = None,
+    clip_norm: float | None = None,
+    patience: int | None = None,
+    keep: str = "best",
+    state: OptimizerState | None = None,
+    rng: int | np.random.Generator = 0,
+    progress: bool = True,
+) -> History:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    net : Graph
+        Is changed.
+    data : Dataset, Samples, (x, y) or an object with .x and .y
+        A Dataset brings a validation part; its test part is never touched.
+    loss : str, optional
+        By default cross-entropy for integer y, else mse.
+    optimizer : SGD, Adam or AdamW, optional
+        By default Adam(1e-3).
+    epochs, batch_size : int
+        Passes over the data, samples per step. The last batch of an epoch may be smaller; a single sample left over
+        joins the batch before it where the network has batch-norm, which can do nothing with one.
+    schedule : Cosine, Step or OneCycle, optional
+        Of the learning rate, over all epochs.
+    clip_norm : float, optional
+        The most that the common length of all gradients may be.
+    patience : int, optional
+        Stop early after so many epochs in a row that validated no better.
+    keep : {"best", "last"}
+        Which weights to end with: those of the epoch that validated best (by accuracy, at a tie by loss;
+        without classes by loss), or the last ones. Without a validation part always the last.
+    state : OptimizerState, optional
+        Go on from here, rather than afresh; it is copied.
+    rng : int or Generator
+        Of the shuffling and of dropout.
+    progress : bool
+        Show a bar.
+
+    Returns
+    -------
+    History
+        Losses by epoch, and the optimiser's state.
+
+    Raises
+    ------
+    TrainingError
+        When a loss or a weight is no longer a finite number; the message names epoch and step. The network keeps the
+        weights of the last epoch that ended well.
+    DataError, ShapeError, DtypeError, StructureError
+        When data, settings or state do not fit network or loss.
+
+    Notes
+    -----
+    Same seed, same bytes, at a fixed number of BLAS threads. Source of early stopping: Prechelt 1998, *Early stopping —
+    but when?*
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(64, 10))
+    >>> history = fit(net, mp.data.digits(), epochs=2, progress=False)
+    >>> len(history.loss), history.loss[1] < history.loss[0]
+    (2, True)
+    """
+    if net.dtype.kind != "f":
+        raise DtypeError(f"fit: the network holds {net.dtype}; only float32 and float64 can be trained")
+    if not net.params:
+        raise StructureError("fit: the network has no parameters to train")
+    train, valid = as_splits(data)
+    _check_settings(epochs, batch_size, clip_norm, patience, keep, valid)
+    loss = choose_loss(train.y) if loss is None else loss
+    run = _Run(net, train, valid, loss, optimizer or Adam(), schedule, clip_norm, keep, np.random.default_rng(rng))
+    run.history.state = OptimizerState() if state is None else state.sliced({})  # a copy
+    starts = _batch_starts(net, len(train), batch_size)
+    with bar("training", epochs * len(starts), show=progress) as advance:
+        for epoch in range(1, epochs + 1):
+            run.epoch(epoch, epochs, starts, advance)
+            if patience is not None and epoch - run.best_epoch >= patience:
+                break
+    run.restore_best()
+    return run.history
+
+
+def _check_settings(
+    epochs: int, batch_size: int, clip_norm: float | None, patience: int | None, keep: str, valid: Samples | None
+) -> None:
+    counts = {"epochs": epochs, "batch_size": batch_size} | ({} if patience is None else {"patience": patience})
+    for name, value in counts.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise DataError(f"fit: {name} is {value!r}, expected a whole number of at least 1")
+    if clip_norm is not None and not 0 < clip_norm < np.inf:
+        raise DataError(f"fit: clip_norm is {clip_norm!r}, expected a number above 0")
+    if keep not in ("best", "last"):
+        raise DataError(f"fit: keep is {keep!r}, expected 'best' or 'last'")
+    if patience is not None and valid is None:
+        raise DataError("fit: patience needs a validation part; give a Dataset, such as minprune.data.split makes")
+
+
+def _batch_starts(net: Graph, samples: int, batch_size: int) -> list[slice]:
+    """The batches of an epoch. A last batch of one sample joins the one before where batch-norm could not use it."""
+    edges = [*range(0, samples, batch_size), samples]
+    normalised = any(isinstance(node.layer, BatchNorm) for node in net.nodes.values())
+    if normalised and len(edges) > 2 and edges[-1] - edges[-2] == 1:
+        del edges[-2]
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+class _Run:
+    """One call of `fit`."""
+
+    def __init__(
+        self,
+        net: Graph,
+        train: Samples,
+        valid: Samples | None,
+        loss: str,
+        optimizer: Optimizer,
+        schedule: Schedule | None,
+        clip_norm: float | None,
+        keep: str,
+        rng: np.random.Generator,
+    ) -> None:
+        self.net, self.valid, self.loss = net, valid, loss
+        self.optimizer, self.schedule, self.clip_norm, self.keep, self.rng = optimizer, schedule, clip_norm, keep, rng
+        self.x, self.t = train.x, _targets(net, train, loss)
+        if valid is not None:
+            try:
+                _targets(net, valid, loss)  # now, rather than after the first epoch
+            except MinpruneError as error:
+                raise type(error)(f"validation part: {error}") from None
+        self.history = History()
+        self.best: tuple[float, float] | None = None
+        self.best_epoch = 0
+        self.best_arrays: dict[str, Array] = {}
+        self.best_state = OptimizerState()
+
+    def epoch(self, epoch: int, epochs: int, batches: list[slice], advance: Callable[..., None]) -> None:
+        """One pass over the data, and the validation after it; undone where it does not end well."""
+        started = time.perf_counter()
+        before = _arrays_of(self.net)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what they lead to is found and said better below
+                loss, lr = self._pass(epoch, epochs, batches, advance)
+                self._check_weights(epoch, len(batches))
+                self._validate(epoch, len(batches))
+        except MinpruneError:
+            _restore(self.net, before)
+            raise
+        self.history.loss.append(loss)
+        self.history.lr.append(lr)
+        self.history.seconds.append(time.perf_counter() - started)
+        advance(0, text=self._text(epoch))
+
+    def _pass(self, epoch: int, epochs: int, batches: list[slice], advance: Callable[..., None]) -> tuple[float, float]:
+        """A step for every batch; returns the mean loss and the last learning rate."""
+        order, training, total, lr = self.rng.permutation(len(self.t)), Training(self.rng), 0.0, self.optimizer.lr
+        for number, batch in enumerate(batches):
+            chosen = order[batch]
+            loss, grads = loss_and_gradients(self.net, rows(self.x, chosen), self.t[chosen], self.loss, training)
+            if not np.isfinite(loss):
+                raise _diverged(epoch, number + 1, f"the loss is {loss}")
+            if self.schedule is not None:
+                step = (epoch - 1) * len(batches) + number
+                lr = self.optimizer.lr * self.schedule.factor(step, epochs * len(batches), len(batches))
+            if self.clip_norm is not None:
+                grads = clip(grads, self.clip_norm)
+            self.optimizer.update(self.net.params, grads, self.history.state, lr)
+            total += loss * len(chosen)
+            advance()
+        return total / len(self.t), lr
+
+    def _check_weights(self, epoch: int, step: int) -> None:
+        """Refuse weights that are no numbers: those of an epoch's last step show in no loss of it."""
+        for name, array in self.net.arrays.items():
+            if not np.isfinite(array).all():
+                raise _diverged(epoch, step, f"{name} is no longer finite")
+
+    def _validate(self, epoch: int, step: int) -> None:
+        """Judge on the validation part, and remember the weights if they are the best so far."""
+        if self.valid is None:
+            self.history.best_epoch = self.best_epoch = epoch
+            return
+        found = evaluate(self.net, self.valid, loss=self.loss, runtime=())
+        if not np.isfinite(found.loss):
+            raise _diverged(epoch, step, f"the validation loss is {found.loss}")
+        self.history.valid_loss.append(found.loss)
+        if found.accuracy is not None:
+            self.history.valid_accuracy.append(found.accuracy)
+        rank = (found.accuracy or 0.0, -found.loss)
+        if self.best is None or rank > self.best:
+            self.best, self.best_epoch = rank, epoch
+            if self.keep == "best":
+                self.best_arrays, self.best_state = _arrays_of(self.net), self.history.state.sliced({})
+        self.history.best_epoch = self.best_epoch if self.keep == "best" else epoch
+
+    def _text(self, epoch: int) -> str:
+        accuracy = f", validation {self.history.valid_accuracy[-1]:.4f}" if self.history.valid_accuracy else ""
+        return f"epoch {epoch}: loss {self.history.loss[-1]:.4f}{accuracy}"
+
+    def restore_best(self) -> None:
+        """Go back to the weights that validated best, and to the optimiser's state that belongs to them."""
+        if self.best_arrays:
+            _restore(self.net, self.best_arrays)
+            self.history.state = self.best_state
+
+
+def _targets(net: Graph, samples: Samples, loss: str) -> Array:
+    """The targets as the loss takes them, checked together with one sample of x."""
+    first = net.take(rows(samples.x, slice(1)))
+    shapes = net.value_shapes({name: value.shape[1:] for name, value in first.items()})
+    return prepare_targets(samples.y, (count(samples.x), *shapes[net.output]), loss, net.dtype)
+
+
+def _diverged(epoch: int, step: int, what: str) -> TrainingError:
+    return TrainingError(
+        f"epoch {epoch}, step {step}: {what}; the network is back where the last finished epoch left it; "
+        "try a smaller learning rate, clip_norm=1.0, or look for extreme values in the data"
+    )
+
+
+def _arrays_of(net: Graph) -> dict[str, Array]:
+    return {name: array.copy() for name, array in net.arrays.items()}
+
+
+def _restore(net: Graph, arrays: Mapping[str, Array]) -> None:
+    for name, array in net.arrays.items():
+        array[...] = arrays[name]
