@@ -13,9 +13,10 @@ import minprune as mp
 from minprune.errors import MinpruneError
 from minprune.neurons import NeuronGroup
 from minprune.nn import Graph
+from minprune.ops import exact
 from minprune.pruning import surgery
 
-QUICK = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+QUICK = settings(max_examples=70, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 LONG = settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -187,6 +188,14 @@ def test_the_certificate_catches_a_surgery_that_takes_another_neuron(
     group = next(g for g, found in net.neurons.items() if not found.stays)
     with pytest.raises(MinpruneError, match=r"removal failed its check \(masked and removed DIFFER"):
         mp.remove(net, mp.Plan({group: [0]}))
+
+
+def test_a_silent_relu_stays_rational_through_a_mean() -> None:
+    """Its zeros were whole numbers once, and whole numbers divided by the count of places are floats."""
+    net = mp.Sequential(mp.Conv2d(1, 1, 1), mp.ReLU(), mp.GlobalAvgPool2d(), mp.Dense(1, 1), input_shape=(1, 3, 3))
+    net.params["conv1.W"], net.params["conv1.b"] = [[[[0]]]], [-1]
+    values = net.astype(Fraction).run({"input": exact(np.ones((1, 1, 3, 3)))}, net.astype(Fraction).arrays)
+    assert {type(entry) for value in values.values() for entry in value.ravel()} == {Fraction}
 
 
 def test_rationals_stay_rationals_through_mask_and_removal() -> None:
