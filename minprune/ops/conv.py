@@ -8,13 +8,14 @@ of the output; as many groups as channels make the convolution depthwise.
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from ..backends import accelerable
 from .op import Array, Call, Op, Term, rule
-from .windows import Sizes, offsets, output_size, pad, unpad
+from .windows import Sizes, entry_label, offsets, output_size, pad, unpad
 
 # In the shapes below: N samples, Q groups, C = Q·c input and O = Q·o output channels, K kernel entries, P places.
 
@@ -26,7 +27,8 @@ def patches(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Si
     columns = np.empty((*x.shape[:2], *kernel, *out), dtype=x.dtype)
     for entry, view in offsets(kernel, stride, dilation, out):
         columns[entry] = x[view]
-    return columns.reshape(x.shape[0], groups, -1, int(np.prod(out)))
+    width = x.shape[1] // groups * prod(kernel)
+    return columns.reshape(x.shape[0], groups, width, prod(out))  # a -1 has no answer for an empty batch
 
 
 def unpatch(columns: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
@@ -58,7 +60,7 @@ def conv(x: Array, W: Array, b: Array | None, stride: Sizes, padding: Sizes, dil
 @accelerable
 def conv_grad_x(g: Array, W: Array, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Array:
     """Send g (N, O, …) back through the filters to the input's `shape`."""
-    g = g.reshape(g.shape[0], groups, W.shape[0] // groups, -1)  # (N,Q,o,P)
+    g = g.reshape(g.shape[0], groups, W.shape[0] // groups, prod(g.shape[2:]))  # (N,Q,o,P)
     columns = _rows(W, groups).swapaxes(1, 2) @ g  # (Q,cK,o)(N,Q,o,P) -> (N,Q,cK,P)
     return unpatch(columns, shape, W.shape[2:], stride, padding, dilation)
 
@@ -123,5 +125,6 @@ class Conv(Op):
         for i, entry in product(range(width), product(*map(range, c.W.shape[2:]))):
             at = tuple(p * s + k * d for p, s, k, d in zip(place, c.stride, entry, c.dilation, strict=True))
             label = ",".join(map(str, (o, i, *entry)))
-            written.append(Term(rf"W_{{{label}}} x_{{{first + i}}}", (c.W[(o, i, *entry)], image[(n, first + i, *at)])))
+            x = entry_label(first + i, at, c.padding)
+            written.append(Term(f"W_{{{label}}} {x}", (c.W[(o, i, *entry)], image[(n, first + i, *at)])))
         return written if c.b is None else [*written, Term(rf"b_{{{o}}}", (c.b[o],))]
