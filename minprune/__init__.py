@@ -16,6 +16,7 @@ _HOMES = {
         *("Identity", "ReLU", "LeakyReLU", "Sigmoid", "Tanh", "Softmax", "Add"),
     ),
     "recording": ("record",),
+    "gradcheck": ("check",),
     "scores": ("score", "criteria"),
     "train": ("fit",),
     "optim": ("SGD", "Adam", "AdamW", "Cosine", "Step", "OneCycle", "OptimizerState"),

@@ -1,0 +1,193 @@
+"""The command line: every command's own example runs; errors are one line; exit codes are 0, 1 and 2."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minprune import cli
+from minprune.cli import COMMANDS, main
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def model(folder: Path) -> Path:
+    """A small network trained on digits, in the current folder."""
+    assert main(["train", "digits", "--hidden", "16", "--epochs", "1", "-o", "model.npz"]) == 0
+    return folder / "model.npz"
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    assert main(words) == 0
+    return capsys.readouterr().out
+
+
+def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    capsys.readouterr()
+    assert main(words) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> None:
+    order = ("train", "score", "prune", "evaluate", "compare", "formulas", "data", "worked", "listing", "demo")
+    assert set(order) == set(COMMANDS)
+    for name in order:
+        _, example, _ = COMMANDS[name]
+        program, *words = example.split()
+        assert program == "minprune"
+        assert main(words) == 0, example
+    assert (folder / "minprune-demo" / "pruned.npz").stat().st_size > 0
+    assert (folder / "minprune-demo" / "accuracy.png").stat().st_size > 0
+    assert (folder / "minprune-listing" / "scores.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_help_shows_the_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    assert COMMANDS[name][1] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("words", [[], ["fly"], ["train"], ["prune", "m.npz", "digits", "--strategy", "luck"]])
+def test_wrong_usage_exits_with_2(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+
+
+def test_json_is_json_for_every_command_that_reads_a_model(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["score", "model.npz", "digits", "-o", "scores.json"],
+        ["prune", "model.npz", "digits", "--remove", "0.25", "--strategy", "per-layer", "--repair", "mean"],
+        [
+            "prune",
+            "model.npz",
+            "digits",
+            "--remove",
+            "0.25",
+            "--strategy",
+            "threshold",
+            "--rounds",
+            "2",
+            "--epochs",
+            "1",
+        ],
+        ["evaluate", "model.npz", "digits"],
+        ["compare", "model.npz", "pruned.npz", "--data", "digits"],
+        ["formulas", "--criteria"],
+        ["worked"],
+        ["data"],
+    ):
+        content = json.loads(run(capsys, *words, "--json"))
+        assert content, words
+    assert json.loads((model.parent / "scores.json").read_text())["criterion"] == "taylor"
+
+
+def test_pruning_halves_the_hidden_neurons(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads(run(capsys, "prune", "model.npz", "digits", "--remove", "0.5", "--json"))
+    assert len(content["kept"]["dense1"]) == 8
+    assert content["after"]["params"] < content["before"]["params"]
+
+
+def test_the_report_of_pruning_shows_before_and_after(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "prune", "model.npz", "digits", "--epochs", "1")
+    assert "before" in text
+    assert "masked ≡ removed" in text
+    assert "saved to pruned.npz" in text
+
+
+def test_a_csv_with_a_named_label_column_trains_and_evaluates(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["kind,a,b"] + [f"{'left' if a < 0 else 'right'},{a:.3f},{b:.3f}" for a, b in rng.normal(size=(60, 2))]
+    (folder / "points.csv").write_text("\n".join(lines))
+    run(capsys, "train", "points.csv", "--label", "kind", "--hidden", "8", "--epochs", "2")
+    content = json.loads(run(capsys, "evaluate", "model.npz", "points.csv", "--label", "kind", "--json"))
+    assert 0 <= content["accuracy"] <= 1
+
+
+def test_regression_data_trains_with_one_output(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    np.savez(folder / "line.npz", x=x, y=x.sum(axis=1))
+    content = json.loads(run(capsys, "train", "line.npz", "--hidden", "4", "--epochs", "1", "--json"))
+    assert content["test"]["accuracy"] is None
+    assert content["test"]["rmse"] > 0
+
+
+def test_lenet5_trains_on_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(folder / "images.npz", x=rng.random((40, 1, 16, 16), dtype=np.float32), y=np.arange(40) % 2)
+    run(capsys, "train", "images.npz", "--net", "lenet5", "--hidden", "2-3-4", "--epochs", "1", "--dropout", "0.1")
+    assert json.loads(run(capsys, "evaluate", "model.npz", "images.npz", "--json"))["samples"] == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train nowhere.npz", "nowhere.npz"),
+        ("train digits --net lenet5 --hidden 2-3", "lenet5 has 3 hidden layers"),
+        ("train digits --net lenet5 --epochs 1", "lenet5 expects images"),
+        ("evaluate nothing.npz digits", "nothing.npz"),
+        ("formulas --op flip", "no op is called 'flip'"),
+        ("data imagenet", "imagenet"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    words: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in failure(capsys, *words.split())
+
+
+def test_an_mlp_refuses_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(folder / "images.npz", x=np.zeros((20, 1, 4, 4), np.float32), y=np.arange(20) % 2)
+    assert "use --net lenet5" in failure(capsys, "train", "images.npz")
+
+
+def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from minprune import commands
+
+    def stop(args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "worked", stop)
+    assert main(["worked"]) == 130
+    assert capsys.readouterr().err == "minprune worked: interrupted\n"
+
+
+def test_a_missing_folder_is_one_line(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no/where" in failure(capsys, "score", "model.npz", "digits", "-o", "no/where/scores.json")
+
+
+def test_the_module_runs_as_a_program() -> None:
+    done = subprocess.run([sys.executable, "-m", "minprune", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("minprune ")
+
+
+def test_help_loads_neither_numpy_nor_numba_nor_matplotlib() -> None:
+    code = (
+        "import sys\nfrom minprune.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print([name for name in ('numpy', 'numba', 'matplotlib', 'rich') if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_sizes_are_read_from_dashes() -> None:
+    assert cli._sizes("300-100") == [300, 100]
+    with pytest.raises(ValueError, match="0"):
+        cli._sizes("3-0")
