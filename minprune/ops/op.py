@@ -117,7 +117,7 @@ def run(op: type[Op], args: tuple[Array | None, ...], options: dict[str, Any]) -
     Raises
     ------
     DtypeError
-        When a transcendental op is given rationals, or an array is not numeric.
+        When a transcendental op is given rationals, rationals are mixed with floats, or an array is not numeric.
     MinpruneError
         When the number of arguments is wrong, or an option is none of the op's.
     """
@@ -135,6 +135,8 @@ def run(op: type[Op], args: tuple[Array | None, ...], options: dict[str, Any]) -
             raise DtypeError(f"{op.name}: {name} holds {value.dtype}, expected numbers")
         if value.dtype == object and not op.exact:
             raise DtypeError(f"{op.name} is transcendental: it has no exact value for rationals; use float64")
+        if value.dtype.kind in "fc" and any(a is not None and a.dtype == object for a in args):
+            raise DtypeError(f"{op.name}: {name} holds {value.dtype} among rationals, and would round them; use exact()")
     call.out = np.asarray(op.forward(call))  # NumPy makes scalars of arrays without axes
     return call
 
