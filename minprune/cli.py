@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -49,7 +50,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"minprune {args.command}: interrupted", file=sys.stderr)
         return 130
-    print(json.dumps(content) if args.json else text)
+    return _print(json.dumps(content) if args.json else text)
+
+
+def _print(text: str) -> int:
+    """Print; a reader that has gone away (``minprune worked | head``) is no error."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it exits
     return 0
 
 

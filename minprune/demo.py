@@ -49,7 +49,7 @@ def run(folder: Path, seeds: int = 5, progress: bool = True) -> tuple[str, dict[
     save(dense, folder / "dense.npz")
     save(pruned.net, folder / "pruned.npz")
     pruned.plan.save(folder / "plan.json")
-    _draw(study, folder)
+    _draw(study, comparison, folder)
     text, content = _report(study, comparison, folder)
     for name, written in (("report.txt", text), ("report.json", json.dumps(content, indent=1))):
         with atomic_write(folder / name) as file:
@@ -57,7 +57,7 @@ def run(folder: Path, seeds: int = 5, progress: bool = True) -> tuple[str, dict[
     return text, content
 
 
-def _draw(study: studies.DigitsStudy, folder: Path) -> None:
+def _draw(study: studies.DigitsStudy, comparison: Comparison, folder: Path) -> None:
     shown = study.pruned[SHOWN][0]
     truth = study.pruned["leave_one_out"][0].scores
     for group, values in shown.scores.items():
@@ -65,7 +65,7 @@ def _draw(study: studies.DigitsStudy, folder: Path) -> None:
             values,
             shown.plan.drop.get(group, []),
             truth=truth[group],
-            title=f"{group}: {LABELS[SHOWN]} above, what removal really costs below",
+            title=f"{group}: scores by {LABELS[SHOWN]}, and what each removal really costs",
         )
         plots.save(figure, folder / f"scores-{group}.png")
     curves = {LABELS[rule]: curve for rule, curve in study.curves().items()}
@@ -73,6 +73,24 @@ def _draw(study: studies.DigitsStudy, folder: Path) -> None:
     W, dropped = study.dense[0].params["dense1.W"], shown.plan.drop["dense1"]
     figure = plots.weight_images(W, shown.net.params["dense1.W"], dropped, shown.scores["dense1"], shape=(8, 8))
     plots.save(figure, folder / "weights.png")
+    gains = plots.speed_size(_gains(study, comparison), title="half of the hidden neurons of a digits network removed")
+    plots.save(gains, folder / "gains.png")
+
+
+def _gains(study: studies.DigitsStudy, comparison: Comparison) -> dict[str, tuple[float, float]]:
+    """What the picture of gains shows: dense and pruned, side by side; times by the ratio of the pairs."""
+    dense, pruned = (comparison.evaluations[name] for name in ("dense", "pruned"))
+    time = {size: 1e6 * timing.median for size, timing in dense.runtime.items()}
+    ratio = comparison.ratio["pruned"]
+    tuned = float(np.mean([run.after_tuning for run in study.pruned[SHOWN]]))
+    return {
+        "test accuracy, mean over seeds": (float(np.mean(study.accuracy)), tuned),
+        "time per batch of 256 (µs)": (time[256], time[256] / ratio[256].median),
+        "time per sample alone (µs)": (time[1], time[1] / ratio[1].median),
+        "multiply-accumulates": (dense.macs, pruned.macs),
+        "parameters": (dense.params, pruned.params),
+        "bytes on disk": (dense.bytes_disk, pruned.bytes_disk),
+    }
 
 
 def _spread(values: list[float]) -> str:

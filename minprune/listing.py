@@ -177,7 +177,9 @@ def report(found: Listing) -> str:
     results = []
     for name, net in nets:
         ev = evaluate(net, (X, T), loss="mse", runtime=())
-        results.append((name, ev.params, float(ev.loss), agreement(net(X)), str(net(X).round(3).tolist())))
+        results.append(
+            (name, ev.params, float(ev.loss), agreement(net(X)), "  ".join(f"[{a:.3f}, {b:.3f}]" for a, b in net(X)))
+        )
     tensors = ", ".join(f"{name} {value:.3g}" for name, value in found.per_tensor.items())
     return "\n\n".join(
         (

@@ -52,7 +52,7 @@ class Arrays(Mapping[str, Array]):
             raise ShapeError(f"{name}: expected shape {array.shape}, got {value.shape}")
         if array.dtype == object:
             value = exact(value)
-        elif value.dtype.kind not in "biuf" + array.dtype.kind:
+        elif value.dtype.kind not in ("biu" if array.dtype.kind in "iu" else "biuf" + array.dtype.kind):
             raise DtypeError(f"{name}: expected {array.dtype}, got {value.dtype}")
         array[...] = value
 
@@ -168,14 +168,20 @@ class Graph:
         if shape is None:
             self.input_shapes = deduce_input_shapes(self)
         elif isinstance(shape, Mapping):
-            self.input_shapes = {name: tuple(shape[name]) for name in self.inputs}
+            self.input_shapes = {k: tuple(v) for k, v in self._by_input(shape, "input_shape").items()}
+        elif len(self.inputs) == 1 and isinstance(shape, tuple | list):
+            self.input_shapes = {self.inputs[0]: tuple(shape)}
         else:
-            self.input_shapes = {self.inputs[0]: tuple(shape)} if len(self.inputs) == 1 else None
-        if shape is not None and self.input_shapes is None:
-            raise ShapeError(f"input_shape: expected a mapping with {', '.join(self.inputs)}, got {shape!r}")
+            wanted = "(features,) or (C, H, W)" if len(self.inputs) == 1 else f"a mapping with {', '.join(self.inputs)}"
+            raise ShapeError(f"input_shape: expected {wanted}, got {shape!r}")
         self._fitting: set[tuple[Shape, ...]] = set()
         if self.input_shapes is not None:
             self.value_shapes(self.input_shapes)
+
+    def _by_input(self, given: Mapping[str, Any], what: str) -> dict[str, Any]:
+        if set(given) != set(self.inputs):
+            raise ShapeError(f"{what}: expected a mapping with {', '.join(self.inputs)}, got {', '.join(given)}")
+        return {name: given[name] for name in self.inputs}
 
     def _hold(self, arrays: Mapping[str, Array]) -> None:
         """Take over the arrays; what they must be called and look like follows from the layers."""
@@ -290,7 +296,7 @@ class Graph:
     def take(self, *xs: Any) -> dict[str, Array]:
         """Turn what a caller gives into one array per input, of the network's dtype, checked against the layers."""
         if len(xs) == 1 and isinstance(xs[0], Mapping):
-            xs = tuple(xs[0][name] for name in self.inputs)
+            xs = tuple(self._by_input(xs[0], "the inputs").values())
         if len(xs) != len(self.inputs):
             raise ShapeError(f"the network has {len(self.inputs)} input(s) ({', '.join(self.inputs)}), got {len(xs)}")
         values = {name: _as_input(name, x, self.dtype) for name, x in zip(self.inputs, xs, strict=True)}

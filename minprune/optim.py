@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import cos, pi, sqrt
+from math import cos, inf, pi, sqrt
 from typing import Protocol
 
 import numpy as np
 
-from .errors import DataError
+from .errors import DataError, StructureError
 from .neurons import Ids
 from .ops import Array
 
@@ -40,12 +40,29 @@ class OptimizerState:
     step: int = 0
     slots: dict[str, dict[str, Array]] = field(default_factory=dict)
 
-    def slot(self, param: str, name: str, like: Array) -> Array:
-        """One remembered array; zeros where nothing is remembered yet."""
-        slots = self.slots.setdefault(param, {})
-        if name not in slots:
-            slots[name] = np.zeros_like(like)
-        return slots[name]
+    def memory(self, param: str, like: Array, *names: str) -> list[Array]:
+        """Give the remembered arrays of one parameter; zeros where nothing is remembered of it yet.
+
+        Raises
+        ------
+        StructureError
+            When the state was left by another kind of optimiser, or belongs to a parameter of another shape.
+        """
+        held = self.slots.setdefault(param, {})
+        if not held:
+            held.update({name: np.zeros_like(like) for name in names})
+        if set(held) != set(names):
+            raise StructureError(
+                f"{param}: the optimiser's state holds {', '.join(held)}, expected {', '.join(names)}; "
+                "it was left by another kind of optimiser, start a fresh one"
+            )
+        for name in names:
+            if held[name].shape != like.shape:
+                raise StructureError(
+                    f"{param}: the optimiser's state has shape {held[name].shape}, expected {like.shape}; "
+                    "cut it down with sliced"
+                )
+        return [held[name] for name in names]
 
     def sliced(self, stays: Mapping[str, Mapping[int, Ids]]) -> OptimizerState:
         """The state for a smaller network: every array loses the same positions as its parameter.
@@ -74,12 +91,9 @@ class Optimizer(Protocol):
         """Change the parameters, in place, and the state."""
 
 
-def _check(name: str, optimizer: Optimizer, **fractions: float) -> None:
-    if not optimizer.lr > 0:
-        raise DataError(f"{name}: lr is {optimizer.lr!r}, expected a number above 0")
-    for label, value in fractions.items():
-        if not 0 <= value < 1:
-            raise DataError(f"{name}: {label} is {value!r}, expected at least 0 and below 1")
+def _require(spec: object, name: str, condition: bool, expected: str) -> None:
+    if not condition:
+        raise DataError(f"{type(spec).__name__}: {name} is {getattr(spec, name)!r}, expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -94,11 +108,16 @@ class SGD:
     lr : float
         η.
     momentum : float
-        μ.
+        μ, at least 0 and below 1.
     nesterov : bool
-        Whether to look ahead.
+        Whether to look ahead; needs momentum.
     weight_decay : float
         λ.
+
+    Raises
+    ------
+    DataError
+        For settings out of these ranges.
 
     Notes
     -----
@@ -119,7 +138,10 @@ class SGD:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _check("SGD", self, momentum=self.momentum)
+        _require(self, "lr", 0 < self.lr < inf, "a number above 0")
+        _require(self, "momentum", 0 <= self.momentum < 1, "at least 0 and below 1")
+        _require(self, "momentum", self.momentum > 0 or not self.nesterov, "above 0 with nesterov=True")
+        _require(self, "weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
 
     def update(self, params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState, lr: float) -> None:
         """One step."""
@@ -127,10 +149,10 @@ class SGD:
         for name, theta in params.items():
             g = grads[name] + self.weight_decay * theta if self.weight_decay else grads[name]
             if self.momentum:
-                v = state.slot(name, "v", theta)
-                v *= self.momentum
-                v += g
-                g = g + self.momentum * v if self.nesterov else v
+                (velocity,) = state.memory(name, theta, "velocity")
+                velocity *= self.momentum
+                velocity += g
+                g = g + self.momentum * velocity if self.nesterov else velocity
             theta -= lr * g
 
 
@@ -153,6 +175,11 @@ class Adam:
     weight_decay : float
         λ.
 
+    Raises
+    ------
+    DataError
+        For settings out of range.
+
     Notes
     -----
     Source: Kingma and Ba 2015, *Adam*, algorithm 1.
@@ -171,7 +198,10 @@ class Adam:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(type(self).__name__, self, beta1=self.betas[0], beta2=self.betas[1])
+        _require(self, "lr", 0 < self.lr < inf, "a number above 0")
+        _require(self, "betas", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "two from 0 to below 1")
+        _require(self, "epsilon", 0 < self.epsilon < inf, "a number above 0")
+        _require(self, "weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
 
     def update(self, params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState, lr: float) -> None:
         """One step."""
@@ -182,7 +212,7 @@ class Adam:
 
     def _step(self, name: str, theta: Array, g: Array, state: OptimizerState, lr: float) -> None:
         beta1, beta2 = self.betas
-        m, v = state.slot(name, "m", theta), state.slot(name, "v", theta)
+        m, v = state.memory(name, theta, "m", "v")
         m *= beta1
         m += (1 - beta1) * g
         v *= beta2
@@ -251,6 +281,9 @@ class Cosine:
 
     final: float = 0.0
 
+    def __post_init__(self) -> None:
+        _require(self, "final", 0 <= self.final <= 1, "a factor from 0 to 1")
+
     def factor(self, step: int, steps: int, per_epoch: int) -> float:
         """Half a cosine over all steps."""
         return self.final + (1 - self.final) * (1 + cos(pi * step / steps)) / 2
@@ -268,6 +301,10 @@ class Step:
 
     every: int
     by: float = 0.1
+
+    def __post_init__(self) -> None:
+        _require(self, "every", self.every >= 1, "at least 1 epoch")
+        _require(self, "by", 0 < self.by < inf, "a number above 0")
 
     def factor(self, step: int, steps: int, per_epoch: int) -> float:
         """A staircase."""
@@ -299,6 +336,11 @@ class OneCycle:
     start: float = 1 / 25
     final: float = 1e-4
 
+    def __post_init__(self) -> None:
+        _require(self, "warmup", 0 <= self.warmup < 1, "a fraction of at least 0 and below 1")
+        _require(self, "start", 0 <= self.start <= 1, "a factor from 0 to 1")
+        _require(self, "final", 0 <= self.final <= 1, "a factor from 0 to 1")
+
     def factor(self, step: int, steps: int, per_epoch: int) -> float:
         """Half a cosine up, half a cosine down."""
         top = self.warmup * steps
@@ -322,5 +364,4 @@ def clip(grads: Mapping[str, Array], most: float) -> dict[str, Array]:
     array([0.6, 0.8])
     """
     length = sqrt(sum(float(np.square(g, dtype=np.float64).sum()) for g in grads.values()))
-    factor = min(1.0, most / length) if length > 0 else 1.0
-    return {name: g * factor for name, g in grads.items()}
+    return dict(grads) if length <= most else {name: g * (most / length) for name, g in grads.items()}

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
+from io import StringIO
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .nn import Graph
+
+
+WIDEST = 10_000  # characters: a table is never folded
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> str:
@@ -21,16 +25,18 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]], left: int = 1) -> 
     a         1
     b     1,000
     """
-    cells = [list(head), *([_cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    lines = (
-        "  ".join(
-            text.ljust(w) if column < left else text.rjust(w)
-            for column, (text, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    from rich.console import Console  # takes tens of milliseconds to import: only where a table is made
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, header_style="")
+    for place, name in enumerate(head):
+        grid.add_column(name, justify="left" if place < left else "right", no_wrap=True)
+    for row in rows:
+        grid.add_row(*(Text(_cell(value)) for value in row))  # as Text: brackets are not taken for markup
+    page = StringIO()
+    Console(file=page, width=WIDEST, color_system=None).print(grid)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
 
 
 def _cell(value: Any) -> str:

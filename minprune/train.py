@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .datasets.samples import Samples, as_splits, count, rows
-from .errors import DataError, DtypeError, TrainingError
+from .errors import DataError, DtypeError, MinpruneError, StructureError, TrainingError
 from .evaluation import evaluate
 from .layers import BatchNorm, Training
 from .nn import Graph
@@ -40,7 +40,7 @@ class History:
     best_epoch : int
         The epoch, counted from 1, whose weights the network has.
     state : OptimizerState
-        Where the optimiser stands.
+        Where the optimiser stands: the memory that belongs to these weights.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -138,18 +138,19 @@ def fit(
     optimizer : SGD, Adam or AdamW, optional
         By default Adam(1e-3).
     epochs, batch_size : int
-        Passes over the data, samples per step. The last batch of an epoch may be smaller.
+        Passes over the data, samples per step. The last batch of an epoch may be smaller; a single sample left over
+        joins the batch before it where the network has batch-norm, which can do nothing with one.
     schedule : Cosine, Step or OneCycle, optional
         Of the learning rate, over all epochs.
     clip_norm : float, optional
         The most that the common length of all gradients may be.
     patience : int, optional
-        Stop early after so many epochs without a better validation (early stopping).
+        Stop early after so many epochs in a row that validated no better.
     keep : {"best", "last"}
         Which weights to end with: those of the epoch that validated best (by accuracy, at a tie by loss;
         without classes by loss), or the last ones. Without a validation part always the last.
     state : OptimizerState, optional
-        Go on from here, rather than afresh.
+        Go on from here, rather than afresh; it is copied.
     rng : int or Generator
         Of the shuffling and of dropout.
     progress : bool
@@ -163,14 +164,15 @@ def fit(
     Raises
     ------
     TrainingError
-        When the loss is no longer a finite number; the message names epoch and step. The network keeps the weights of
-        the last epoch that ended well.
-    DataError, ShapeError, DtypeError
-        When data do not fit network or loss.
+        When a loss or a weight is no longer a finite number; the message names epoch and step. The network keeps the
+        weights of the last epoch that ended well.
+    DataError, ShapeError, DtypeError, StructureError
+        When data, settings or state do not fit network or loss.
 
     Notes
     -----
-    Same seed, same bytes, at a fixed number of BLAS threads.
+    Same seed, same bytes, at a fixed number of BLAS threads. Source of early stopping: Prechelt 1998, *Early stopping —
+    but when?*
 
     Examples
     --------
@@ -182,23 +184,36 @@ def fit(
     """
     if net.dtype.kind != "f":
         raise DtypeError(f"fit: the network holds {net.dtype}; only float32 and float64 can be trained")
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if value < 1:
-            raise DataError(f"fit: {name} is {value}, expected at least 1")
-    if keep not in ("best", "last"):
-        raise DataError(f"fit: keep is {keep!r}, expected 'best' or 'last'")
+    if not net.params:
+        raise StructureError("fit: the network has no parameters to train")
     train, valid = as_splits(data)
+    _check_settings(epochs, batch_size, clip_norm, patience, keep, valid)
     loss = choose_loss(train.y) if loss is None else loss
     run = _Run(net, train, valid, loss, optimizer or Adam(), schedule, clip_norm, keep, np.random.default_rng(rng))
-    run.history.state = OptimizerState() if state is None else state.sliced({})
+    run.history.state = OptimizerState() if state is None else state.sliced({})  # a copy
     starts = _batch_starts(net, len(train), batch_size)
     with bar("training", epochs * len(starts), show=progress) as advance:
         for epoch in range(1, epochs + 1):
             run.epoch(epoch, epochs, starts, advance)
-            if patience is not None and valid is not None and epoch - run.best_epoch >= patience:
+            if patience is not None and epoch - run.best_epoch >= patience:
                 break
     run.restore_best()
     return run.history
+
+
+def _check_settings(
+    epochs: int, batch_size: int, clip_norm: float | None, patience: int | None, keep: str, valid: Samples | None
+) -> None:
+    counts = {"epochs": epochs, "batch_size": batch_size} | ({} if patience is None else {"patience": patience})
+    for name, value in counts.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise DataError(f"fit: {name} is {value!r}, expected a whole number of at least 1")
+    if clip_norm is not None and not 0 < clip_norm < np.inf:
+        raise DataError(f"fit: clip_norm is {clip_norm!r}, expected a number above 0")
+    if keep not in ("best", "last"):
+        raise DataError(f"fit: keep is {keep!r}, expected 'best' or 'last'")
+    if patience is not None and valid is None:
+        raise DataError("fit: patience needs a validation part; give a Dataset, such as minprune.data.split makes")
 
 
 def _batch_starts(net: Graph, samples: int, batch_size: int) -> list[slice]:
@@ -227,51 +242,67 @@ class _Run:
     ) -> None:
         self.net, self.valid, self.loss = net, valid, loss
         self.optimizer, self.schedule, self.clip_norm, self.keep, self.rng = optimizer, schedule, clip_norm, keep, rng
-        first = net.take(rows(train.x, slice(1)))
-        shapes = net.value_shapes({name: value.shape[1:] for name, value in first.items()})
-        self.x = train.x
-        self.t = prepare_targets(train.y, (count(train.x), *shapes[net.output]), loss, net.dtype)
+        self.x, self.t = train.x, _targets(net, train, loss)
+        if valid is not None:
+            try:
+                _targets(net, valid, loss)  # now, rather than after the first epoch
+            except MinpruneError as error:
+                raise type(error)(f"validation part: {error}") from None
         self.history = History()
         self.best: tuple[float, float] | None = None
         self.best_epoch = 0
         self.best_arrays: dict[str, Array] = {}
+        self.best_state = OptimizerState()
 
     def epoch(self, epoch: int, epochs: int, batches: list[slice], advance: Callable[..., None]) -> None:
-        """One pass over the data, and the validation after it."""
-        started, total = time.perf_counter(), 0.0
-        before = {name: array.copy() for name, array in self.net.arrays.items()}
-        order = self.rng.permutation(len(self.t))
-        training = Training(self.rng)
-        lr = self.optimizer.lr
+        """One pass over the data, and the validation after it; undone where it does not end well."""
+        started = time.perf_counter()
+        before = _arrays_of(self.net)
+        try:
+            with np.errstate(over="ignore", invalid="ignore"):  # what they lead to is found and said better below
+                loss, lr = self._pass(epoch, epochs, batches, advance)
+                self._check_weights(epoch, len(batches))
+                self._validate(epoch, len(batches))
+        except MinpruneError:
+            _restore(self.net, before)
+            raise
+        self.history.loss.append(loss)
+        self.history.lr.append(lr)
+        self.history.seconds.append(time.perf_counter() - started)
+        advance(0, text=self._text(epoch))
+
+    def _pass(self, epoch: int, epochs: int, batches: list[slice], advance: Callable[..., None]) -> tuple[float, float]:
+        """A step for every batch; returns the mean loss and the last learning rate."""
+        order, training, total, lr = self.rng.permutation(len(self.t)), Training(self.rng), 0.0, self.optimizer.lr
         for number, batch in enumerate(batches):
             chosen = order[batch]
             loss, grads = loss_and_gradients(self.net, rows(self.x, chosen), self.t[chosen], self.loss, training)
             if not np.isfinite(loss):
-                _restore(self.net, before)
-                raise TrainingError(
-                    f"epoch {epoch}, step {number + 1}: the loss is {loss}; "
-                    "try a smaller learning rate, clip_norm=1.0, or look for extreme values in the data"
-                )
-            step = (epoch - 1) * len(batches) + number
+                raise _diverged(epoch, number + 1, f"the loss is {loss}")
             if self.schedule is not None:
+                step = (epoch - 1) * len(batches) + number
                 lr = self.optimizer.lr * self.schedule.factor(step, epochs * len(batches), len(batches))
             if self.clip_norm is not None:
                 grads = clip(grads, self.clip_norm)
             self.optimizer.update(self.net.params, grads, self.history.state, lr)
             total += loss * len(chosen)
             advance()
-        self.history.loss.append(total / len(self.t))
-        self.history.lr.append(lr)
-        self._validate(epoch)
-        self.history.seconds.append(time.perf_counter() - started)
-        advance(0, text=self._text(epoch))
+        return total / len(self.t), lr
 
-    def _validate(self, epoch: int) -> None:
+    def _check_weights(self, epoch: int, step: int) -> None:
+        """Refuse weights that are no numbers: those of an epoch's last step show in no loss of it."""
+        for name, array in self.net.arrays.items():
+            if not np.isfinite(array).all():
+                raise _diverged(epoch, step, f"{name} is no longer finite")
+
+    def _validate(self, epoch: int, step: int) -> None:
         """Judge on the validation part, and remember the weights if they are the best so far."""
         if self.valid is None:
             self.history.best_epoch = self.best_epoch = epoch
             return
-        found = evaluate(self.net, (self.valid.x, self.valid.y), loss=self.loss, runtime=())
+        found = evaluate(self.net, self.valid, loss=self.loss, runtime=())
+        if not np.isfinite(found.loss):
+            raise _diverged(epoch, step, f"the validation loss is {found.loss}")
         self.history.valid_loss.append(found.loss)
         if found.accuracy is not None:
             self.history.valid_accuracy.append(found.accuracy)
@@ -279,7 +310,7 @@ class _Run:
         if self.best is None or rank > self.best:
             self.best, self.best_epoch = rank, epoch
             if self.keep == "best":
-                self.best_arrays = {name: array.copy() for name, array in self.net.arrays.items()}
+                self.best_arrays, self.best_state = _arrays_of(self.net), self.history.state.sliced({})
         self.history.best_epoch = self.best_epoch if self.keep == "best" else epoch
 
     def _text(self, epoch: int) -> str:
@@ -287,10 +318,30 @@ class _Run:
         return f"epoch {epoch}: loss {self.history.loss[-1]:.4f}{accuracy}"
 
     def restore_best(self) -> None:
-        """Give the network the weights that validated best."""
-        _restore(self.net, self.best_arrays)
+        """Go back to the weights that validated best, and to the optimiser's state that belongs to them."""
+        if self.best_arrays:
+            _restore(self.net, self.best_arrays)
+            self.history.state = self.best_state
+
+
+def _targets(net: Graph, samples: Samples, loss: str) -> Array:
+    """The targets as the loss takes them, checked together with one sample of x."""
+    first = net.take(rows(samples.x, slice(1)))
+    shapes = net.value_shapes({name: value.shape[1:] for name, value in first.items()})
+    return prepare_targets(samples.y, (count(samples.x), *shapes[net.output]), loss, net.dtype)
+
+
+def _diverged(epoch: int, step: int, what: str) -> TrainingError:
+    return TrainingError(
+        f"epoch {epoch}, step {step}: {what}; the network is back where the last finished epoch left it; "
+        "try a smaller learning rate, clip_norm=1.0, or look for extreme values in the data"
+    )
+
+
+def _arrays_of(net: Graph) -> dict[str, Array]:
+    return {name: array.copy() for name, array in net.arrays.items()}
 
 
 def _restore(net: Graph, arrays: Mapping[str, Array]) -> None:
-    for name, array in arrays.items():
-        net.arrays[name][...] = array
+    for name, array in net.arrays.items():
+        array[...] = arrays[name]

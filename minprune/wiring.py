@@ -45,6 +45,8 @@ class Builder:
             return item.build(self, *sources)
         most = len(sources) if item.many_inputs else item.inputs_needed
         name = name or self._next_name(item.kind)
+        if name in self.nodes:
+            raise StructureError(f"{name}: a part's layer was numbered so already; choose another name")
         if not item.inputs_needed <= len(sources) <= most:
             wanted = f"{item.inputs_needed}{' or more' if item.many_inputs else ''}"
             raise StructureError(f"{name}: {type(item).__name__} reads {wanted} value(s), got {len(sources)}")
@@ -138,8 +140,13 @@ class Concat:
 
 def wire(nodes: Mapping[str, tuple[Any, ...]], inputs: tuple[str, ...]) -> tuple[dict[str, Node], dict[str, str]]:
     """Turn ``{name: (item, *sources)}`` into nodes; also which value each of these names stands for."""
+    if len(set(inputs)) < len(inputs):
+        raise StructureError(f"inputs are {', '.join(inputs)}: two of them bear one name")
     builder, stands_for = Builder(inputs), {name: name for name in inputs}
-    for name, (item, *sources) in nodes.items():
+    for name, entry in nodes.items():
+        if not isinstance(entry, tuple) or not entry:
+            raise StructureError(f"{name}: expected (layer, *names of the values it reads), got {entry!r}")
+        item, *sources = entry
         unknown = [source for source in sources if source not in stands_for]
         if unknown:
             raise StructureError(f"{name} reads {unknown[0]!r}, which is no input and no node before it")

@@ -177,6 +177,17 @@ def test_the_module_runs_as_a_program() -> None:
     assert done.stdout.startswith("minprune ")
 
 
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    code = "import sys; from minprune.cli import main; sys.exit(main(['formulas']))"
+    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert program.stdout is not None
+    program.stdout.close()
+    assert program.stderr is not None
+    assert program.stderr.read() == b""
+    assert program.wait() == 0
+    program.stderr.close()
+
+
 def test_help_loads_neither_numpy_nor_numba_nor_matplotlib() -> None:
     code = (
         "import sys\nfrom minprune.cli import main\n"

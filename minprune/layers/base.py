@@ -95,7 +95,7 @@ def he_normal(rng: np.random.Generator, shape: Shape) -> ops.Array:
 def per_axis(layer: Layer, rank: int, least: int = 1, **settings: Any) -> None:
     """Write a setting out as one number per spatial axis: 3 -> (3, 3)."""
     for name, value in settings.items():
-        values = (value,) * rank if isinstance(value, int | np.integer) else tuple(value)
+        values = tuple(value) if isinstance(value, tuple | list) else (value,) * rank
         if len(values) != rank or any(not isinstance(v, int | np.integer) or v < least for v in values):
             raise StructureError(
                 f"{type(layer).__name__}: {name} is {value!r}, expected {rank} whole number(s) of at least {least}"

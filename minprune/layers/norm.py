@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import ops
-from ..errors import ShapeError
+from ..errors import ShapeError, StructureError
 from ..ops.norm import batch_statistics
 from ..tensor import Tensor, apply
 from .base import Layer, Shape, Training, expect, positive
@@ -46,6 +46,11 @@ class BatchNorm(Layer):
 
     def __post_init__(self) -> None:
         positive(self, size=self.size)
+        if not self.epsilon > 0 or not 0 < self.momentum <= 1:
+            raise StructureError(
+                f"BatchNorm: epsilon is {self.epsilon!r} and momentum {self.momentum!r}, expected epsilon above 0 and "
+                "momentum above 0 and at most 1"
+            )
 
     def param_shapes(self) -> dict[str, Shape]:
         return {"gamma": (self.size,), "beta": (self.size,)}

@@ -44,7 +44,9 @@ class ReLU(Op):
     kink = "at x = 0 the slope is 0"
 
     def forward(c: Call) -> Array:
-        return np.where(real(c.x) > 0, c.x, 0)
+        if c.x.dtype.kind == "c":
+            return np.where(real(c.x) > 0, c.x, 0)
+        return np.maximum(c.x, 0)  # hands NaN on, where a comparison would hide it
 
     @rule(r"\bar{x} = g\,[x > 0]")
     def grad_x(c: Call, g: Array) -> Array:

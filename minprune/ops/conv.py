@@ -69,11 +69,9 @@ def conv_grad_x(g: Array, W: Array, shape: Sizes, stride: Sizes, padding: Sizes,
 def conv_grad_W(g: Array, x: Array, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Array:
     """Correlate g (N, O, …) with what each place saw: the gradient of the filters, in their `shape`."""
     columns = patches(x, shape[2:], stride, padding, dilation, groups)  # (N,Q,cK,P)
-    places = x.shape[0] * columns.shape[3]
-    columns = columns.transpose(1, 0, 3, 2).reshape(groups, places, -1)  # (Q,NP,cK)
     g = g.reshape(g.shape[0], groups, shape[0] // groups, -1)  # (N,Q,o,P)
-    g = g.transpose(1, 2, 0, 3).reshape(groups, -1, places)  # (Q,o,NP)
-    return (g @ columns).reshape(shape)  # (Q,o,NP)(Q,NP,cK) -> (Q,o,cK)
+    per_sample = g @ columns.swapaxes(2, 3)  # (N,Q,o,P)(N,Q,P,cK) -> (N,Q,o,cK)
+    return per_sample.sum(axis=0).reshape(shape)
 
 
 def _settings(c: Call) -> dict[str, Any]:

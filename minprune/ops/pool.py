@@ -29,8 +29,10 @@ def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
     views = [image[view] for _, view in offsets(kernel, stride, _ones(kernel), out)]
     best = views[0].copy()
     for view in views[1:]:
-        better = real(view) > real(best)  # strictly: at a tie the first entry stays
-        np.copyto(best, view, where=better)
+        if x.dtype.kind == "c":
+            np.copyto(best, view, where=real(view) > real(best))  # strictly: at a tie the first entry stays
+        else:
+            np.maximum(best, view, out=best)  # hands NaN on, where a comparison would hide it
     return best
 
 

@@ -1,0 +1,338 @@
+"""Figures: the right marks on the right neurons, files that are whole and the same every time."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+from matplotlib.colors import same_color, to_rgba
+from matplotlib.figure import Figure
+
+from minprune import plots
+from minprune.drawing import BLUE, ORANGE
+from minprune.errors import DataError, FileError, PlanError, ShapeError
+
+ENDS = {".png": b"IEND\xaeB`\x82", ".svg": b"</svg>\n"}
+
+
+def heights(axes: Axes) -> list[float]:
+    """The bars of a panel from left to right."""
+    return [bar.get_height() for bar in sorted(axes.patches, key=lambda bar: bar.get_x())]
+
+
+def pruned(axes: Axes) -> list[int]:
+    """The places of the bars in the colour of the pruned."""
+    bars = sorted(axes.patches, key=lambda bar: bar.get_x())
+    return [place for place, bar in enumerate(bars) if same_color(bar.get_facecolor(), ORANGE)]
+
+
+def drawn() -> dict[str, Figure]:
+    """One figure of every kind."""
+    W = np.random.default_rng(0).normal(size=(5, 6))
+    return {
+        "score_bars": plots.score_bars([3, 1, 2, np.inf, 5], [1, 2], truth=[0.1, -0.1, 0, 0.3, 0.2], title="scores"),
+        "accuracy": plots.accuracy_against_removed({"a": ([0, 0.5], [[0.9, 0.8]]), "b": ([0, 0.5], [[0.9, 0.4]])}),
+        "weights": plots.weight_images(W, W[[0, 3, 4]], [1, 2], [3, 1, 2, 4, 5], shape=(2, 3)),
+        "predictions": plots.predictions([[0, 1], [1, 0]], [[0.2, 0.7], [0.8, 0.1]], [[0.1, 0.8], [0.7, 0.3]]),
+        "speed": plots.speed_size({"parameters": (2000, 500)}, title="gains"),
+    }
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg"])
+@pytest.mark.parametrize("kind", drawn())
+def test_every_figure_is_written_whole_and_with_the_same_bytes_twice(kind: str, suffix: str, tmp_path: Path) -> None:
+    figure, again = drawn()[kind], drawn()[kind]
+    first, second, third = (tmp_path / f"{i}{suffix}" for i in range(3))
+    plots.save(figure, first)
+    plots.save(figure, second)
+    plots.save(again, third)
+    assert first.read_bytes().endswith(ENDS[suffix])
+    assert first.read_bytes() == second.read_bytes(), "the same figure, saved again"
+    assert first.read_bytes() == third.read_bytes(), "the same figure, drawn again"
+
+
+def test_a_png_has_150_dots_per_inch(tmp_path: Path) -> None:
+    figure = drawn()["speed"]
+    plots.save(figure, tmp_path / "a.png")
+    width, height = np.frombuffer((tmp_path / "a.png").read_bytes()[16:24], dtype=">u4")
+    assert (width, height) == tuple(int(150 * inches) for inches in figure.get_size_inches())
+
+
+def test_suffixes_may_be_upper_case(tmp_path: Path) -> None:
+    plots.save(drawn()["speed"], tmp_path / "A.SVG")
+    assert (tmp_path / "A.SVG").read_bytes().endswith(ENDS[".svg"])
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "a"])
+def test_an_unknown_suffix_is_refused_and_nothing_is_written(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"figures are written as \.png or \.svg, got suffix '(\.pdf)?'"):
+        plots.save(drawn()["speed"], tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_saving_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    target = tmp_path / "a.png"
+    target.write_bytes(b"old")
+
+    class Broken(Figure):
+        def savefig(self, fname, **_):  # type: ignore[no-untyped-def]
+            fname.write(b"half")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        plots.save(Broken(), target)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.png", b"old")]
+
+
+def test_figures_leave_pyplot_and_settings_alone(tmp_path: Path) -> None:
+    code = (
+        "import sys, matplotlib\n"
+        "names = set(matplotlib.rcParams) - {'backend'}  # reading it is what would choose one\n"
+        "before = [matplotlib.rcParams[name] for name in names]\n"
+        "from minprune import plots\n"
+        "plots.save(plots.speed_size({'a': (1, 1)}), sys.argv[1])\n"
+        "print('matplotlib.pyplot' in sys.modules, before == [matplotlib.rcParams[name] for name in names])"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.svg")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
+# Scores ---------------------------------------------------------------------------------------------------------------
+
+
+def test_few_neurons_stand_in_their_own_order_with_their_names_and_the_pruned_are_marked() -> None:
+    figure = plots.score_bars([3.0, 1.0, 2.0, 4.0, 5.0], [1, 2], xlabel="hidden neuron")
+    (axes,) = figure.axes
+    assert heights(axes) == [3.0, 1.0, 2.0, 4.0, 5.0]
+    assert pruned(axes) == [1, 2]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["h1", "h2", "h3", "h4", "h5"]
+    assert axes.get_xlabel() == "hidden neuron"
+    assert {bar.get_hatch() for bar in axes.patches if same_color(bar.get_facecolor(), ORANGE)} == {"////"}
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["kept (3)", "pruned (2)"]
+
+
+def test_the_true_cost_stands_under_each_bar() -> None:
+    figure = plots.score_bars([3.0, 1.0], [0], truth=[0.5, -0.25], title="as meant")
+    above, below = figure.axes
+    assert heights(below) == [0.5, -0.25]
+    assert pruned(below) == [0]
+    assert above.get_shared_x_axes().joined(above, below)
+    assert figure.get_suptitle() == "as meant"
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.permutations(range(40)), st.sets(st.integers(0, 39)))
+def test_many_neurons_are_sorted_by_score_and_keep_their_marks_and_costs(ranks: list[int], drop: set[int]) -> None:
+    truth = [-float(rank) for rank in ranks]
+    above, below = plots.score_bars(ranks, sorted(drop), truth=truth).axes
+    assert heights(above) == list(range(39, -1, -1))
+    assert heights(below) == [-float(rank) for rank in range(39, -1, -1)]
+    assert pruned(above) == pruned(below) == sorted(39 - ranks[j] for j in drop)
+    assert list(below.get_xticks()) == []
+    assert below.get_xlabel() == "40 neurons, sorted by score"
+
+
+def test_an_infinite_score_reaches_above_all_others_and_is_noted() -> None:
+    (axes,) = plots.score_bars([3.0, np.inf, 2.0, np.inf], [0]).axes
+    assert heights(axes)[1] == heights(axes)[3] > 3.0
+    assert [note.get_text() for note in axes.texts] == ["∞", "∞"]
+    marks = next(line for line in axes.lines if line.get_marker() == "^")
+    assert list(marks.get_xdata()) == [1, 3]
+    assert axes.get_ylim()[1] > heights(axes)[1]
+
+
+def test_many_infinite_scores_share_one_note() -> None:
+    (axes,) = plots.score_bars([np.inf] * 10 + [1.0] * 40, []).axes
+    assert [note.get_text() for note in axes.texts] == ["∞ × 10"]
+
+
+def test_scores_that_are_all_infinite_or_all_zero_can_be_drawn(tmp_path: Path) -> None:
+    for i, scores in enumerate(([np.inf, np.inf], [0.0, 0.0])):
+        plots.save(plots.score_bars(scores, []), tmp_path / f"{i}.png")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("scores", "drop", "truth", "error", "message"),
+    [
+        ([], [], None, DataError, "scores: expected at least one number, got none"),
+        ([[1.0]], [], None, ShapeError, r"scores: expected shape \(n,\), got \(1, 1\)"),
+        ([1.0, np.nan], [], None, DataError, r"scores: expected finite numbers or \+inf, got nan"),
+        ([1.0, -np.inf], [], None, DataError, r"scores: expected finite numbers or \+inf, got -inf"),
+        ([1.0, 2.0], [2], None, PlanError, "drop: neuron 2 is not there; expected indices from 0 to 1"),
+        ([1.0, 2.0], [-1], None, PlanError, "drop: neuron -1 is not there"),
+        ([1.0, 2.0], [], [1.0], ShapeError, r"truth: expected shape \(2,\) like the scores, got \(1,\)"),
+        ([1.0, 2.0], [], [1.0, np.inf], DataError, "truth: expected finite numbers, got inf"),
+    ],
+)
+def test_scores_that_make_no_figure_are_refused(scores, drop, truth, error, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=message) as caught:
+        plots.score_bars(scores, drop, truth=truth)
+    assert "\n" not in str(caught.value)
+
+
+# Accuracy -------------------------------------------------------------------------------------------------------------
+
+
+def test_each_curve_is_the_mean_over_seeds_in_the_band_of_its_range() -> None:
+    fractions, accuracies = [0.0, 0.5, 0.9], np.array([[0.9, 0.8, 0.1], [1.0, 0.6, 0.1]])
+    (axes,) = plots.accuracy_against_removed({"taylor": (fractions, accuracies), "one": ([0, 1], [[1, 0]])}).axes
+    assert len(axes.lines) == len(axes.collections) == 2
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [0.95, 0.7, 0.1])
+    band = axes.collections[0].get_paths()[0].vertices
+    assert {(0.5, 0.6), (0.5, 0.8), (0.0, 0.9), (0.0, 1.0)} <= {(x, y) for x, y in band.tolist()}
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["taylor", "one"]
+    assert axes.get_legend().get_title().get_text() == "mean and range over 1–2 seeds"
+
+
+def test_one_seed_is_not_called_a_mean() -> None:
+    (axes,) = plots.accuracy_against_removed({"taylor": ([0], [[1.0]])}).axes
+    assert axes.get_legend().get_title().get_text() == ""
+
+
+def test_curves_differ_without_colour() -> None:
+    (axes,) = plots.accuracy_against_removed({str(i): ([0, 1], [[1, 0]]) for i in range(20)}).axes
+    assert len({(to_rgba(line.get_color()), line.get_marker()) for line in axes.lines}) == 20
+    assert len({(line.get_marker(), line.get_linestyle()) for line in axes.lines[:8]}) == 8
+
+
+@pytest.mark.parametrize(
+    ("curves", "error", "message"),
+    [
+        ({}, DataError, "curves: expected at least one, got none"),
+        ({"a": ([], [[]])}, DataError, "a: fractions: expected at least one number, got none"),
+        ({"a": ([0, 1], [1, 0])}, ShapeError, r"a: expected accuracies of shape \(seeds, 2\), got \(2,\)"),
+        ({"a": ([0, 1], np.empty((0, 2)))}, ShapeError, r"a: expected accuracies of shape \(seeds, 2\), got \(0, 2\)"),
+        ({"a": ([0, 1], [[1, np.nan]])}, DataError, "a: expected finite numbers, got nan"),
+    ],
+)
+def test_curves_that_make_no_figure_are_refused(curves, error, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=message):
+        plots.accuracy_against_removed(curves)
+
+
+# Weights --------------------------------------------------------------------------------------------------------------
+
+
+def test_weight_images_stand_in_order_of_score_and_the_pruned_are_crossed_out() -> None:
+    W = np.arange(1.0, 9.0).reshape(4, 2)  # neuron j holds 2j+1, 2j+2
+    before, after, _ = plots.weight_images(W, -W[[0, 2]], [1, 3], scores=[1, 4, 3, 2], shape=(1, 2)).axes
+    sheet, kept = (np.ma.filled(axes.images[0].get_array(), np.nan) for axes in (before, after))
+    empty = [np.nan] * 5
+    np.testing.assert_array_equal(sheet, [[3, 4, np.nan, 5, 6], empty, [7, 8, np.nan, 1, 2]])
+    np.testing.assert_array_equal(kept, [[np.nan, np.nan, np.nan, -5, -6], empty, [np.nan, np.nan, np.nan, -1, -2]])
+    centres = [(np.nanmean(line.get_xdata()), np.nanmean(line.get_ydata())) for line in before.lines]
+    np.testing.assert_allclose(centres, [(0.5, 0), (0.5, 2)])  # neurons 1 and 3, in the left column
+    assert before.get_title(loc="left") == "before: 4 neurons, 2 of them pruned"
+    assert after.get_title(loc="left") == "after: the 2 kept"
+
+
+def test_both_panels_share_one_scale_around_zero() -> None:
+    before, after, _ = plots.weight_images([[1.0], [2.0]], [[-5.0]], [0], scores=[1, 2], shape=(1, 1)).axes
+    assert before.images[0].get_clim() == after.images[0].get_clim() == (-5.0, 5.0)
+    assert before.images[0].get_cmap().name == after.images[0].get_cmap().name
+
+
+def test_of_many_neurons_some_of_every_rank_are_shown() -> None:
+    W = np.arange(100.0)[:, None]
+    before, _, _ = plots.weight_images(W, W[50:], range(50), scores=np.arange(100), shape=(1, 1), limit=4).axes
+    sheet = np.ma.compressed(before.images[0].get_array())
+    np.testing.assert_array_equal(sheet, [99, 66, 33, 0])
+    assert before.get_title(loc="left") == "before: 4 of 100 neurons, 2 of them pruned"
+
+
+def test_weights_that_are_all_zero_or_all_pruned_can_be_drawn() -> None:
+    assert plots.weight_images(np.zeros((2, 1)), np.zeros((2, 1)), [], [1, 2], (1, 1)).axes[0].images[0].get_clim() == (
+        -1.0,
+        1.0,
+    )
+    assert plots.weight_images(np.ones((2, 1)), np.ones((0, 1)), [0, 1], [1, 2], (1, 1)).axes[0].lines
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "drop", "scores", "error", "message"),
+    [
+        (np.ones((2, 4)), np.ones((2, 4)), [], [], DataError, "scores: expected at least one number, got none"),
+        (np.ones((2, 3)), np.ones((2, 3)), [], [1, 2], ShapeError, r"W_before: expected shape \(2, 4\) for images of "),
+        (np.ones((2, 4)), np.ones((2, 4)), [0], [1, 2], ShapeError, r"W_after: expected shape \(1, 4\).* \(2, 4\)"),
+        (np.ones((2, 4)), np.ones((1, 4)), [2], [1, 2], PlanError, "drop: neuron 2 is not there"),
+        (np.full((2, 4), np.nan), np.ones((2, 4)), [], [1, 2], DataError, "W_before: expected finite numbers, got nan"),
+    ],
+)
+def test_weights_that_make_no_images_are_refused(before, after, drop, scores, error, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=message):
+        plots.weight_images(before, after, drop, scores, shape=(2, 2))
+
+
+# Predictions ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_output_has_a_panel_with_target_before_and_after_and_the_diagonal() -> None:
+    targets, before, after = np.array([[0, 1], [1, 0.0]]), np.array([[0.2, 0.7], [0.8, 0.1]]), np.full((2, 2), 0.5)
+    figure = plots.predictions(targets, before, after)
+    assert len(figure.axes) == 2
+    for k, axes in enumerate(figure.axes):
+        lines = {line.get_label(): line for line in axes.lines}
+        assert lines["exact"].get_slope() == 1
+        for label, said in (("before pruning", before), ("after pruning", after)):
+            np.testing.assert_array_equal(lines[label].get_xdata(), targets[:, k])
+            np.testing.assert_array_equal(lines[label].get_ydata(), said[:, k])
+        assert axes.get_xlim() == axes.get_ylim()
+    assert lines["before pruning"].get_marker() != lines["after pruning"].get_marker()
+
+
+def test_one_output_may_be_a_vector_and_many_wrap_into_rows() -> None:
+    assert [axes.get_title() for axes in plots.predictions([1.0, 2.0], [1, 2], [2, 1]).axes] == ["output 1"]
+    many = plots.predictions(np.ones((3, 7)), np.ones((3, 7)), np.ones((3, 7))).axes
+    assert sum(axes.axison for axes in many) == 7
+    assert many[0].get_gridspec().get_geometry() == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "error", "message"),
+    [
+        (([1.0], [1.0], [1.0, 2.0]), ShapeError, r"predictions: .*got \(1,\), \(1,\), \(2,\)"),
+        (([[[1.0]]],) * 3, ShapeError, r"expected three arrays \(N, K\), got \(1, 1, 1\)"),
+        (([],) * 3, DataError, "predictions: expected at least one sample and output, got none"),
+        (([1.0], [np.nan], [1.0]), DataError, "predictions: expected finite numbers, got nan"),
+    ],
+)
+def test_predictions_that_make_no_figure_are_refused(arrays, error, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=message):
+        plots.predictions(*arrays)
+
+
+# Gains ----------------------------------------------------------------------------------------------------------------
+
+
+def test_every_quantity_is_a_bar_of_pruned_over_dense_beside_both_numbers() -> None:
+    (axes,) = plots.speed_size({"accuracy": (0.8, 0.6), "parameters": (2000, 500), "MACs": (10, 20)}).axes
+    np.testing.assert_allclose([bar.get_width() for bar in axes.patches], [0.75, 0.25, 2.0])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["accuracy", "parameters", "MACs"]
+    assert axes.yaxis_inverted()
+    written = {text.get_text() for text in axes.texts}
+    assert written == {"dense", "0.75", "0.25", "2.00", "0.8 → 0.6", "2,000 → 500", "10 → 20"}
+    assert all(same_color(bar.get_facecolor(), BLUE) for bar in axes.patches)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({}, "rows: expected at least one quantity, got none"),
+        ({"MACs": (0, 1)}, "MACs: expected finite numbers and dense above 0, got 0 and 1"),
+        ({"loss": (1, float("nan"))}, "loss: expected finite numbers and dense above 0, got 1 and nan"),
+    ],
+)
+def test_gains_without_a_ratio_are_refused(rows, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(DataError, match=message):
+        plots.speed_size(rows)
