@@ -27,8 +27,7 @@ def patches(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Si
     columns = np.empty((*x.shape[:2], *kernel, *out), dtype=x.dtype)
     for entry, view in offsets(kernel, stride, dilation, out):
         columns[entry] = x[view]
-    width = x.shape[1] // groups * prod(kernel)
-    return columns.reshape(x.shape[0], groups, width, prod(out))  # a -1 has no answer for an empty batch
+    return columns.reshape(x.shape[0], groups, x.shape[1] // groups * prod(kernel), prod(out))
 
 
 def unpatch(columns: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
@@ -69,7 +68,7 @@ def conv_grad_x(g: Array, W: Array, shape: Sizes, stride: Sizes, padding: Sizes,
 def conv_grad_W(g: Array, x: Array, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int) -> Array:
     """Correlate g (N, O, …) with what each place saw: the gradient of the filters, in their `shape`."""
     columns = patches(x, shape[2:], stride, padding, dilation, groups)  # (N,Q,cK,P)
-    g = g.reshape(g.shape[0], groups, shape[0] // groups, -1)  # (N,Q,o,P)
+    g = g.reshape(g.shape[0], groups, shape[0] // groups, prod(g.shape[2:]))  # (N,Q,o,P)
     per_sample = g @ columns.swapaxes(2, 3)  # (N,Q,o,P)(N,Q,P,cK) -> (N,Q,o,cK)
     return per_sample.sum(axis=0).reshape(shape)
 

@@ -136,7 +136,9 @@ def run(op: type[Op], args: tuple[Array | None, ...], options: dict[str, Any]) -
         if value.dtype == object and not op.exact:
             raise DtypeError(f"{op.name} is transcendental: it has no exact value for rationals; use float64")
         if value.dtype.kind in "fc" and any(a is not None and a.dtype == object for a in args):
-            raise DtypeError(f"{op.name}: {name} holds {value.dtype} among rationals, and would round them; use exact()")
+            raise DtypeError(
+                f"{op.name}: {name} holds {value.dtype} among rationals, and would round them; use exact()"
+            )
     call.out = np.asarray(op.forward(call))  # NumPy makes scalars of arrays without axes
     return call
 
