@@ -172,7 +172,7 @@ def check_op(
 ) -> Report:
     r"""Hold every entry of every rule of an op against the witnesses.
 
-    The function whose gradient is looked at is $\sum g \cdot \mathrm{op}(x, \ldots)$ where g is drawn once, from ±½, ±1, ±2.
+    The function whose gradient is looked at is $\sum g \cdot \mathrm{op}(x, \ldots)$ with g drawn from ±½, ±1, ±2.
 
     Parameters
     ----------

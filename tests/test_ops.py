@@ -157,7 +157,7 @@ def test_ops_leave_their_arguments_alone(case: Case) -> None:
         assert old is None or np.array_equal(old, new)
 
 
-# What an op must state -------------------------------------------------------------------------------------------------
+# What an op must state ----------------------------------------------------------------------------------------------
 
 
 def _define(**members: Any) -> type[Op]:
@@ -205,7 +205,7 @@ def test_a_rule_without_its_formula_does_not_load() -> None:
         _define(grad_x=lambda c, g: 2 * g)
 
 
-# What a call refuses ---------------------------------------------------------------------------------------------------
+# What a call refuses ------------------------------------------------------------------------------------------------
 
 
 def test_an_unknown_option_is_refused() -> None:
@@ -236,7 +236,7 @@ def test_targets_that_would_be_stretched_are_refused(op: type[Op]) -> None:
         apply(op, eighths(3, 1), eighths(3))
 
 
-# Conventions -----------------------------------------------------------------------------------------------------------
+# Conventions --------------------------------------------------------------------------------------------------------
 
 
 def _gradient(op: type[Op], *args: Any, **options: Any) -> Any:

@@ -265,7 +265,7 @@ class Mean(Op):
     shapes = "ℓ (N,) -> L ()"
 
     def forward(c: Call) -> Array:
-        return divide(np.asarray(c.x.sum(axis=0)), len(c.x))
+        return divide(np.asarray(c.x.sum(axis=0), dtype=c.x.dtype), len(c.x))
 
     @rule(r"\bar{\ell}_n = \frac{1}{N} g")
     def grad_x(c: Call, g: Array) -> Array:
