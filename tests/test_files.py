@@ -26,23 +26,28 @@ def test_a_text_path_will_do(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == b"x"
 
 
+def write_half(target: Path, interruption: BaseException) -> None:
+    """Begin to write a file, and be interrupted."""
+    with atomic_write(target) as file:
+        file.write(b"half of the n")
+        raise interruption
+
+
 @pytest.mark.parametrize("interruption", [ValueError, KeyboardInterrupt])
 def test_an_interrupted_write_keeps_the_old_file_and_leaves_nothing_behind(
     tmp_path: Path, interruption: type[BaseException]
 ) -> None:
     target = tmp_path / "a"
     target.write_bytes(b"old")
-    with pytest.raises(interruption), atomic_write(target) as file:
-        file.write(b"half of the n")
-        raise interruption
+    with pytest.raises(interruption):
+        write_half(target, interruption())
     assert target.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a"]
 
 
 def test_an_interrupted_first_write_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="stop"), atomic_write(tmp_path / "a") as file:
-        file.write(b"half")
-        raise ValueError("stop")
+    with pytest.raises(ValueError, match="stop"):
+        write_half(tmp_path / "a", ValueError("stop"))
     assert os.listdir(tmp_path) == []
 
 
