@@ -217,7 +217,7 @@ def find_groups(net: Graph) -> dict[str, NeuronGroup]:
     Raises
     ------
     StructureError
-        When the shape of the network's input is not known.
+        When the shape of the network's input is not known, or a node is called "input" beside an input of another name.
 
     Examples
     --------
@@ -238,6 +238,8 @@ def find_groups(net: Graph) -> dict[str, NeuronGroup]:
         members = [r for r in dict.fromkeys(made.tolist()) if r in seen]  # in order of first appearance
         if members:
             group = _make_group(walk, roots, names, members)
+            if group.name in groups:
+                raise StructureError(f"{group.name}: the input's group bears this name; give the node another one")
             groups[group.name] = group
     return groups
 
@@ -343,6 +345,6 @@ def check_neuron(net: Graph, group: str, j: int) -> NeuronGroup:
     if group not in net.neurons:
         raise StructureError(f"no group is called {group!r}; there are {', '.join(net.neurons)}")
     found = net.neurons[group]
-    if not 0 <= j < found.size:
+    if not isinstance(j, int | np.integer) or not 0 <= j < found.size:
         raise StructureError(f"{group}: no neuron {j}; expected 0 to {found.size - 1}")
     return found

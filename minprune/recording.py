@@ -6,12 +6,13 @@ parameters, for what a group of neurons computed (z, a and their gradients), and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .errors import StructureError
 from .layers import Gate
 from .neurons import NOBODY, Ids, NeuronGroup, Read, check_neuron
 from .nn import Graph, Node
@@ -49,7 +50,7 @@ def with_gates(net: Graph) -> tuple[Graph, dict[str, str]]:
     """
     read: dict[str, tuple[str, ...]] = {r.value: r.readers for group in net.neurons.values() for r in group.reads}
     channels = {r.value: len(r.owner) for group in net.neurons.values() for r in group.reads}
-    gates = {value: value if _is_gate(net, value) else f"{value}.gate" for value in read}
+    gates = {value: value if _is_gate(net, value, readers) else f"{value}.gate" for value, readers in read.items()}
     nodes: dict[str, Node] = {}
     arrays = dict(net.arrays)
     one = exact(1).item() if net.dtype == object else net.dtype.type(1)
@@ -68,8 +69,12 @@ def with_gates(net: Graph) -> tuple[Graph, dict[str, str]]:
     return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes), gates
 
 
-def _is_gate(net: Graph, value: str) -> bool:
-    return value in net.nodes and isinstance(net.nodes[value].layer, Gate)
+def _is_gate(net: Graph, value: str, readers: tuple[str, ...]) -> bool:
+    """Whether a value comes out of a gate that stands before these readers and nothing else."""
+    if value not in net.nodes or not isinstance(net.nodes[value].layer, Gate):
+        return False
+    others = [name for name, node in net.nodes.items() if value in node.inputs and name not in readers]
+    return not others and value != net.output
 
 
 @dataclass(frozen=True)
@@ -87,11 +92,13 @@ class GroupRecord:
     Attributes
     ----------
     z : array (N, n[, H, W])
-        The producer's output, before any activation.
+        The producer's output, before any activation; of tied producers the first that makes all the neurons.
     a : array (N, n[, H, W])
         The value after the last activation, batch-norm or sum before a consumer; z where there is none.
     grad_z, grad_a : array
         The gradients of the per-sample losses by z and a, not divided by N.
+
+    Where every neuron has m > 1 channels (behind a depthwise or a grouped convolution) these are (N, n, m[, H, W]).
     """
 
     def __init__(self, recording: Recording, group: NeuronGroup) -> None:
@@ -99,23 +106,26 @@ class GroupRecord:
         self.group = group
 
     def _entries(self, value: str, gradient: bool) -> Array:
+        """The channels of a value that are the group's, sorted by neuron."""
         tensor = self._recording.tensors[value]
         entries = self._recording.gradients[tensor] if gradient else tensor.value
         owner = self._recording.owners(self.group, value)
-        positions = np.flatnonzero(owner != NOBODY)
-        positions = positions[np.argsort(owner[positions], kind="stable")]
-        whole = np.array_equal(positions, np.arange(entries.shape[1]))
-        return entries if whole else entries[:, positions]
+        if np.array_equal(owner, np.arange(len(self))):
+            return entries
+        mine = np.flatnonzero(owner != NOBODY)
+        mine = mine[np.argsort(owner[mine], kind="stable")]
+        each = len(mine) // len(self)
+        return entries[:, mine] if each == 1 else entries[:, mine.reshape(len(self), each)]
 
     @property
     def z(self) -> Array:
         """The producer's output."""
-        return self._entries(self.group.source, gradient=False)
+        return self._entries(self._recording.made_in(self.group), gradient=False)
 
     @property
     def grad_z(self) -> Array:
         """Gradients of the per-sample losses by z."""
-        return self._entries(self.group.source, gradient=True)
+        return self._entries(self._recording.made_in(self.group), gradient=True)
 
     @property
     def a(self) -> Array:
@@ -135,6 +145,9 @@ class GroupRecord:
             Place(read, record.tensors[read.value].value, record.gradients[record.tensors[read.value]])
             for read in record.gated.neurons[self.group.name].reads
         )
+
+    def __iter__(self) -> Iterator[NeuronRecord]:
+        return (self[j] for j in range(len(self)))
 
     def __getitem__(self, j: int) -> NeuronRecord:
         check_neuron(self._recording.net, self.group.name, j)
@@ -175,7 +188,7 @@ class NeuronRecord:
             positions = piece.positions(self.j)
             if piece.array.endswith(ending) and len(positions):
                 found = np.take(self._group._recording.net.params[piece.array], positions, axis=piece.axis)
-                return np.squeeze(found, axis=piece.axis) if len(positions) == 1 else found
+                return np.squeeze(found, axis=piece.axis)[()] if len(positions) == 1 else found
         return None
 
     def __repr__(self) -> str:
@@ -226,13 +239,32 @@ class Recording(Mapping[str, GroupRecord]):
         """For every channel of a value the neuron of `group` it belongs to, or −1."""
         return self.gated.neurons[group.name].channels[value]
 
+    def made_in(self, group: NeuronGroup) -> str:
+        """The value in which a group is made: of tied producers the first that makes all its neurons."""
+        makers = dict.fromkeys([group.source, *(piece.array.rpartition(".")[0] for piece in group.produced)])
+        return self._first_with_all(group, makers)
+
     def activation_of(self, group: NeuronGroup) -> str:
         """The value that holds a group's activations: walk back from where it is read, past pooling and flattening."""
         reads = self.gated.neurons[group.name].reads
-        value = reads[0].value if reads else self.gated.output
+        ends = [read.value for read in reads] or [self.gated.output]
+        return self._first_with_all(group, [self._before_passing(value) for value in ends])
+
+    def _before_passing(self, value: str) -> str:
         while value in self.gated.nodes and self.gated.nodes[value].layer.kind in PASSING:
             (value,) = self.gated.nodes[value].inputs
         return value
+
+    def _first_with_all(self, group: NeuronGroup, values: Iterable[str]) -> str:
+        """The first of the values in which every neuron of the group has the same number of channels."""
+        for value in values:
+            owner = self.owners(group, value)
+            counts = np.bincount(owner[owner != NOBODY], minlength=group.size)
+            if (counts == counts[0]).all():
+                return value
+        raise StructureError(
+            f"{group.name}: no one of {', '.join(values)} holds all its {group.size} neurons; look at places or tensors"
+        )
 
     def __getitem__(self, group: str) -> GroupRecord:
         check_neuron(self.net, group, 0)

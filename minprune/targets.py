@@ -59,12 +59,14 @@ def prepare_targets(y: Any, output_shape: tuple[int, ...], loss: str, dtype: np.
     if loss not in LOSSES:
         raise DataError(f"unknown loss {loss!r}; expected one of {', '.join(LOSSES)}")
     y = np.asarray(y)
+    if y.dtype.kind not in "biuf" and y.dtype.kind != dtype.kind:
+        raise DtypeError(f"y holds {y.dtype}, expected class labels or numbers")
     if len(output_shape) != 2:
         raise ShapeError(
             f"{loss} takes a network's output of shape (N, K), got {output_shape}; end with Flatten or Dense"
         )
-    if len(y) != output_shape[0]:
-        raise ShapeError(f"{len(y)} targets for {output_shape[0]} samples")
+    if y.ndim == 0 or len(y) != output_shape[0]:
+        raise ShapeError(f"{len(y) if y.ndim else 'a single number as'} targets for {output_shape[0]} samples")
     if loss == "cross_entropy":
         check_labels(y, output_shape[1])
         return y if y.ndim == 1 else y.astype(dtype, copy=False)

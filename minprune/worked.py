@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import DataError
 from .layers import Dense, Sigmoid
 from .nn import Graph, Sequential
 from .pruning.deciding import Global, decide
@@ -44,6 +45,7 @@ RULES = (
     "taylor_signed",
     "leave_one_out",
 )
+PRINTED_SIGNS = "inverse of 4.3 as printed"  # 1 / printed right-hand side, without a modulus (spec D6)
 
 
 def network(output: str = "sigmoid", dtype: Any = np.float64) -> Graph:
@@ -61,7 +63,9 @@ def network(output: str = "sigmoid", dtype: Any = np.float64) -> Graph:
     >>> network()(X).round(4)
     array([[0.1772, 0.579 ]])
     """
-    last = {"sigmoid": [Sigmoid()], "linear": []}[output]
+    if output not in ("sigmoid", "linear"):
+        raise DataError(f"output is {output!r}, expected 'sigmoid' or 'linear'")
+    last = [Sigmoid()] if output == "sigmoid" else []
     net = Sequential(Dense(3, 5), Sigmoid(), Dense(5, 2), *last, dtype=dtype)
     for name, values in WEIGHTS.items():
         net.params[name] = values
@@ -80,7 +84,7 @@ class WorkedExample:
     printed : array (5,)
         The document's right-hand sides for ∂L/∂h_j.
     scores : dict
-        Rule -> scores of h1 … h5.
+        Rule -> scores of h1 … h5; besides the rules of `RULES` also `PRINTED_SIGNS`.
     picks : dict
         Rule -> the pair it removes, counted from 0.
     loss_without : dict
@@ -126,14 +130,16 @@ def example(output: str = "sigmoid") -> WorkedExample:
     """
     net = network(output)
     rec = record(net, X, TARGET, loss=LOSS)
+    printed = printed_right_hand_sides(rec)
     scores = {rule: score(net, (X, TARGET), rule, loss=LOSS) for rule in RULES}
+    scores[PRINTED_SIGNS] = Scores(PRINTED_SIGNS, {"dense1": 1 / printed})
     loss_without = {
         gone: record(mask(net, Plan({"dense1": gone})), X, TARGET, loss=LOSS).loss
         for count in (1, 2)
         for gone in combinations(range(5), count)
     }
     picks = {rule: decide(found, Global(2)).drop["dense1"] for rule, found in scores.items()}
-    return WorkedExample(net, rec, printed_right_hand_sides(rec), scores, picks, loss_without)
+    return WorkedExample(net, rec, printed, scores, picks, loss_without)
 
 
 def printed_right_hand_sides(rec: Recording) -> Numbers:
@@ -151,6 +157,33 @@ def printed_right_hand_sides(rec: Recording) -> Numbers:
     o, W = rec.output[0], rec.net.params["dense2.W"]
     slope = o * (1 - o) if "sigmoid2" in rec.net.nodes else np.ones_like(o)  # g'(z)
     return ((np.array(TARGET[0]) - o) * slope) @ W  # (2,)(2,5) -> (5,)
+
+
+def printed_linear_shortcut(rec: Recording) -> Numbers:
+    r"""What 4.2 claims for a linear output (B5): $\partial y / \partial o_i = 1$, so $s_i = \partial L / \partial y$.
+
+    Taken literally every hidden neuron gets the same number, and no ranking exists. The correct slope goes through the
+    outgoing weights: $s_j = \sum_k w_{kj}\, \partial L / \partial y_k$, which is ``rec["dense1"].grad_a``.
+
+    Parameters
+    ----------
+    rec : Recording
+        Of the example, best with the linear output.
+
+    Returns
+    -------
+    array (5,)
+
+    Examples
+    --------
+    >>> worked = example("linear")
+    >>> printed_linear_shortcut(worked.rec).round(4)
+    array([-2.2166, -2.2166, -2.2166, -2.2166, -2.2166])
+    >>> worked.rec["dense1"].grad_a[0].round(4)
+    array([0.9728, 0.4261, 0.5976, 1.33  , 0.4942])
+    """
+    slope: Numbers = rec["dense2"].grad_a[0]  # ∂L/∂y_k
+    return np.full(5, slope.sum())
 
 
 def pruned() -> Graph:

@@ -171,6 +171,22 @@ def test_keeping_the_last_weights_ends_as_without_validation():
     assert bytes_of(validated) == bytes_of(alone)
 
 
+STILL = mp.SGD(1e-30)  # no float32 weight moves
+
+
+def test_the_first_of_equally_good_epochs_is_the_best():
+    history = train(plain(), with_validation(), optimizer=STILL)
+    assert len(set(history.valid_loss)) == 1
+    assert history.best_epoch == 1
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_samples_not_over_batches():
+    net = plain()
+    expected = mp.evaluate(net, (X, Y), runtime=()).loss
+    history = train(net, optimizer=STILL, batch_size=50)  # batches of 50 and 10
+    assert history.loss == pytest.approx([expected] * 3, rel=1e-5)
+
+
 def test_patience_stops_after_epochs_that_were_no_better():
     history = train(network(), with_validation(), epochs=50, patience=3, optimizer=mp.Adam(0.05))
     assert len(history.loss) == history.best_epoch + 3 < 50
@@ -394,3 +410,9 @@ def test_lenet_reaches_98_percent_on_mnist_in_an_epoch():
         *(mp.Flatten(), mp.Dense(800, 500), mp.ReLU(), mp.Dense(500, 10)),
     )
     assert fit(net, data, epochs=1, progress=False).valid_accuracy[0] > 0.98
+
+
+def test_cross_entropy_behind_a_softmax_is_refused() -> None:
+    net = mp.Sequential(mp.Dense(2, 2), mp.Softmax())
+    with pytest.raises(StructureError, match="softmax1 is a Softmax, but cross_entropy takes what comes before"):
+        mp.fit(net, (np.eye(2), np.array([0, 1])), progress=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .op import Array, Call, Op, Term, real, rule
+from .op import Array, Call, Op, Term, exact, real, rule
 
 
 def sigmoid(x: Array) -> Array:
@@ -46,7 +46,8 @@ class ReLU(Op):
     def forward(c: Call) -> Array:
         if c.x.dtype.kind == "c":
             return np.where(real(c.x) > 0, c.x, 0)
-        return np.maximum(c.x, 0)  # hands NaN on, where a comparison would hide it
+        zero = exact(0) if c.x.dtype == object else 0  # a plain 0 among rationals makes a later mean a float
+        return np.maximum(c.x, zero)  # hands NaN on, where a comparison would hide it
 
     @rule(r"\bar{x} = g\,[x > 0]")
     def grad_x(c: Call, g: Array) -> Array:

@@ -47,7 +47,7 @@ def decide(scores: Scores, strategy: Strategy) -> Plan:
     Raises
     ------
     PlanError
-        When the strategy would empty a group, or cannot find as many neurons as it should drop.
+        When there are no scores, or the strategy would empty a group, or cannot find as many neurons as it should drop.
 
     Examples
     --------
@@ -55,6 +55,8 @@ def decide(scores: Scores, strategy: Strategy) -> Plan:
     >>> decide(scores, Global(0.5)).drop
     {'dense1': [0, 3]}
     """
+    if not scores:
+        raise PlanError("nothing to decide: there are no scores")
     return Plan(strategy.choose(scores), scores.fingerprint, f"{scores.criterion}, {strategy}")
 
 
@@ -72,7 +74,7 @@ def lowest(values: Vector) -> list[int]:
 
 def _amount(amount: float, size: int, name: str) -> int:
     """How many of `size` neurons a ratio or a count means."""
-    if isinstance(amount, bool) or not isinstance(amount, int | float | np.integer | np.floating) or amount < 0:
+    if isinstance(amount, bool) or not isinstance(amount, int | float | np.integer | np.floating) or not amount >= 0:
         raise PlanError(f"{name}: {amount!r} is neither a fraction from 0 to 1 nor a count")
     if isinstance(amount, int | np.integer):
         return int(amount)
@@ -144,7 +146,10 @@ class Threshold:
         if self.quantile is None:
             return self
         n, left = sum(dense.values()), sum(now.values())
-        return Threshold(quantile=max(0.0, (self.quantile * share * n - (n - left)) / left))
+        count = max(0, floor(self.quantile * (n - 1) * share + 1e-9) - (n - left))
+        return Threshold(
+            quantile=min(1.0, (count + 0.5) / max(1, left - 1))
+        )  # between two scores: rounding is no matter
 
 
 @dataclass(frozen=True)
@@ -186,7 +191,7 @@ class PerLayer:
         drop = {}
         for group, count in self._amounts({group: len(values) for group, values in scores.items()}).items():
             candidates = lowest(scores[group])
-            if count > len(scores[group]) - self.at_least:
+            if count and count > len(scores[group]) - self.at_least:
                 raise PlanError(
                     f"{group}: {count} of {len(scores[group])} neurons were to go, but {self.at_least} must stay"
                 )
@@ -282,7 +287,10 @@ class Global:
                 drop[group].append(j)
                 count -= 1
         if count:
-            raise PlanError(f"Global: {count} more neurons were to go, but {self.at_least} of each group must stay")
+            raise PlanError(
+                f"Global: {count} more neurons were to go, but {self.at_least} of each group must stay, "
+                "and so must all with a score of +∞"
+            )
         return drop
 
     def part(self, share: float, dense: Sizes, now: Sizes) -> Global:

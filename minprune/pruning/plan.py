@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import FileError, PlanError, StructureError
 from ..files import atomic_write
-from ..neurons import check_neuron, fingerprint
+from ..neurons import check_neuron, fingerprint, staying
 from ..nn import Graph
 
 FORMAT = "minprune plan 1"
@@ -46,6 +46,8 @@ class Plan:
     def __init__(self, drop: Mapping[str, Iterable[int]], fingerprint: str = "", reason: str = "by hand") -> None:
         self.drop: dict[str, list[int]] = {}
         for group, neurons in drop.items():
+            if not isinstance(neurons, Iterable):
+                raise PlanError(f"{group}: expected a list of neurons, got {neurons!r}")
             wanted = list(neurons)
             for j in wanted:
                 if isinstance(j, bool) or not hasattr(j, "__index__"):
@@ -80,7 +82,7 @@ class Plan:
         StructureError
             When the network has another structure, or lacks a group or neuron.
         PlanError
-            When an output would lose neurons, or a group all of its own.
+            When an output would lose neurons, or a group or a layer all of its own.
         """
         if self.fingerprint and self.fingerprint != fingerprint(net):
             raise StructureError(
@@ -93,6 +95,9 @@ class Plan:
                 raise PlanError(f"{name}: {group.stays}; its neurons are never removed")
             if len(neurons) == group.size:
                 raise PlanError(f"{name}: the plan would drop all {group.size} neurons; at least one must stay")
+        for array, axes in staying(net, self.drop).items():  # a group can be made by several layers together
+            if not all(len(positions) for positions in axes.values()):
+                raise PlanError(f"{array}: the plan would leave nothing of it; at least one of its neurons must stay")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan as JSON."""

@@ -7,15 +7,15 @@ are only taken out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..certificate import Certificate
 from ..datasets.samples import as_samples, count, rows
 from ..errors import MinpruneError
 from ..layers import Select
-from ..neurons import is_input, staying
+from ..neurons import staying
 from ..nn import Graph, Node
 from ..ops import Array
 from ..recording import with_gates
@@ -23,35 +23,6 @@ from .plan import Plan
 from .repair import repaired
 
 TRIAL_SAMPLES = 64  # how many inputs a certificate is taken on
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """The proof of a removal: the smaller network against the masked one, on the same inputs, before any repair.
-
-    Attributes
-    ----------
-    max_difference : float
-        The largest difference of any output. Floating networks are compared in float64: what is checked is the
-        surgery, not the rounding of float32.
-    bound : float
-        What rounding alone may cause: ``4 · ε · K · S`` with ε of float64, K the sum of all fan-ins on the way and S
-        the largest value met. It assumes that layers do not amplify; a worst-case bound would grow exponentially with
-        depth and prove nothing. Exact networks have the bound 0.
-    ok : bool
-        Whether the difference is within the bound.
-    inputs : str
-        What the comparison was made on.
-    """
-
-    max_difference: float
-    bound: float
-    ok: bool
-    inputs: str
-
-    def __str__(self) -> str:
-        verdict = "masked ≡ removed" if self.ok else "masked and removed DIFFER"
-        return f"{verdict}: largest difference {self.max_difference:.2g}, bound {self.bound:.2g}, on {self.inputs}"
 
 
 def mask(net: Graph, plan: Plan) -> Graph:
@@ -147,20 +118,25 @@ def remove(net: Graph, plan: Plan, repair: str | None = None, data: Any = None) 
 
 
 def _with_selects(net: Graph, plan: Plan) -> Graph:
-    """Put a `Select` of all features behind every input that is to lose some."""
+    """Put a `Select` of all features behind every input that is to lose some, unless only Selects read it."""
+    losing = [value for value in net.inputs if any(value in net.neurons[name].channels for name in plan.drop)]
+    selects = {value: f"{value}.select" for value in losing if not _only_selected(net, value)}
+    if not selects:
+        return net
     nodes: dict[str, Node] = {}
     arrays = dict(net.arrays)
-    selects: dict[str, str] = {}
-    for name in plan.drop:
-        group = net.neurons[name]
-        if is_input(net, group) and not any(piece.array.endswith(".index") for piece in group.carried):
-            select = f"{group.source}.select"
-            selects[group.source] = select
-            nodes[select] = Node(Select(group.size, group.size), (group.source,))
-            arrays[f"{select}.index"] = np.arange(group.size)
+    shapes = net.input_shapes or {}
+    for value, select in selects.items():
+        features = shapes[value][0]
+        nodes[select] = Node(Select(features, features), (value,))
+        arrays[f"{select}.index"] = np.arange(features)
     for name, node in net.nodes.items():
         nodes[name] = Node(node.layer, tuple(selects.get(source, source) for source in node.inputs))
-    return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes) if selects else net
+    return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes)
+
+
+def _only_selected(net: Graph, value: str) -> bool:
+    return all(isinstance(node.layer, Select) for node in net.nodes.values() if value in node.inputs)
 
 
 def _cut(net: Graph, plan: Plan) -> Graph:
@@ -172,8 +148,22 @@ def _cut(net: Graph, plan: Plan) -> Graph:
     nodes = {}
     for name, node in net.nodes.items():
         own = {short: arrays[f"{name}.{short}"].shape for short in net.array_names[name]}
-        nodes[name] = Node(node.layer.resized(own), node.inputs)
+        layer = node.layer.resized(own)
+        if isinstance(layer, Select):  # what it selects from may have moved
+            left = _channels_left(net, node.inputs[0], plan)
+            arrays[f"{name}.index"] = np.searchsorted(left, arrays[f"{name}.index"])
+            layer = Select(len(left), layer.outputs)
+        nodes[name] = Node(layer, node.inputs)
     return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes)
+
+
+def _channels_left(net: Graph, value: str, plan: Plan) -> Array:
+    """Which channels of a value are still there after the removal; an input keeps all."""
+    left = np.ones(net.value_shapes(net.input_shapes or {})[value][0], dtype=bool)
+    for name, neurons in plan.drop.items():
+        if value not in net.inputs and value in net.neurons[name].channels:
+            left &= ~np.isin(net.neurons[name].channels[value], neurons)
+    return np.flatnonzero(left)
 
 
 def certify(masked: Graph, small: Graph, data: Any = None) -> Certificate:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from ..datasets.samples import as_samples
 from ..errors import DataError, PlanError
-from ..neurons import check_neuron, fingerprint, hidden
+from ..neurons import NeuronGroup, check_neuron, fingerprint, hidden
 from ..nn import Graph
 from ..reports import table
 from ..targets import choose_loss
@@ -103,9 +105,11 @@ def score(
     Raises
     ------
     DataError
-        For an unknown criterion, for data that is missing or cannot be used, or a score that is not a number.
+        For an unknown criterion or option, for data that is missing or cannot be used, or a score that is not a number.
+    StructureError
+        When there is no such group.
     PlanError
-        When a group is named whose neurons are never removed.
+        When a group is named whose neurons are never removed, or there is no group to score.
 
     Notes
     -----
@@ -119,17 +123,39 @@ def score(
     >>> score(net, criterion="magnitude_l2")["dense1"]
     array([5., 1.])
     """
-    if isinstance(criterion, str):
-        if criterion not in CRITERIA:
-            raise DataError(f"unknown criterion {criterion!r}; expected one of {', '.join(CRITERIA)}")
-        criterion = CRITERIA[criterion](**options)
+    criterion = _as_criterion(criterion, options)
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise DataError(f"batch_size is {batch_size!r}, expected a whole number of at least 1")
     x = y = None
     if "data" in criterion.needs:
         x, y = as_samples(data, labels="labels" in criterion.needs)
-    names = hidden(net) if groups is None else list(groups)
-    chosen = tuple(check_neuron(net, name, 0) for name in names)
+    chosen = _chosen(net, hidden(net) if groups is None else groups)
+    context = Context(net, chosen, x, y, loss or choose_loss(y), batch_size, np.random.default_rng(rng), progress)
+    return Scores(criterion.name, criterion.score(context), fingerprint(net))
+
+
+def _as_criterion(criterion: str | Criterion, options: dict[str, Any]) -> Criterion:
+    """A criterion by its name and options, or the instance that was given."""
+    if isinstance(criterion, Criterion):
+        if options:
+            raise DataError(f"{criterion.name}: options ({', '.join(options)}) go with a name, not with an instance")
+        return criterion
+    if criterion not in CRITERIA:
+        raise DataError(f"unknown criterion {criterion!r}; expected one of {', '.join(CRITERIA)}")
+    rule = CRITERIA[criterion]
+    known = [field.name for field in fields(rule)]
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        raise DataError(f"{criterion}: unknown option {unknown[0]!r}; expected {', '.join(known) or 'none'}")
+    return rule(**options)
+
+
+def _chosen(net: Graph, names: Iterable[str]) -> tuple[NeuronGroup, ...]:
+    """The groups of these names, each once."""
+    chosen = tuple(check_neuron(net, name, 0) for name in dict.fromkeys(names))
+    if not chosen:
+        raise PlanError("nothing to score: the network has no hidden neurons; name groups=, such as ['input']")
     for group in chosen:
         if group.stays:
             raise PlanError(f"{group.name}: {group.stays}; its neurons are never removed, so they have no score")
-    context = Context(net, chosen, x, y, loss or choose_loss(y), batch_size, np.random.default_rng(rng), progress)
-    return Scores(criterion.name, criterion.score(context), fingerprint(net))
+    return chosen

@@ -55,7 +55,8 @@ def gate_gradients(context: Context) -> Iterator[dict[str, GateGradients]]:
             arrays[f"{gate}.m"] = tape.watch(arrays[f"{gate}.m"])
         values = gated.run(gated.take(x), arrays)
         output = values[gated.output]
-        losses = apply(LOSSES[context.loss], output, prepare_targets(y, output.shape, context.loss, context.net.dtype))
+        targets = prepare_targets(y, output.shape, context.loss, context.net.dtype)  # refuses an unknown loss by name
+        losses = apply(LOSSES[context.loss], output, targets)
         bars = backward(losses, np.ones_like(losses.value), wrt=[values[gate] for gate in wanted])
         yield {
             group.name: _at_places([(read, values[gates[read.value]]) for read in group.reads], bars, group.size)

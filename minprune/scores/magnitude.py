@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ..errors import DataError
 from ..neurons import NOBODY, NeuronGroup, Slice
 from ..ops import Array
 from .base import Context, Criterion, Vector
@@ -14,10 +15,11 @@ from .base import Context, Criterion, Vector
 def _per_neuron(context: Context, group: NeuronGroup, slices: Iterable[Slice], power: int) -> Vector:
     """Σ |w|^power over the weights of each neuron in the given slices."""
     total = np.zeros(group.size)
-    for piece in slices:
-        W = context.net.params.get(piece.array)
-        if W is None or W.ndim < 2:  # biases and batch-norm are no connections
-            continue
+    weights = [piece for piece in slices if piece.array.endswith(".W")]  # biases and batch-norm are no connections
+    if not weights:
+        raise DataError(f"{group.name}: it has no weights on this side, so it has no magnitude; take another criterion")
+    for piece in weights:
+        W = context.net.params[piece.array]
         sizes: Array = np.abs(np.moveaxis(W, piece.axis, 0).astype(np.float64)) ** power
         mine = piece.owner != NOBODY
         np.add.at(total, piece.owner[mine], sizes.sum(axis=tuple(range(1, W.ndim)))[mine])
