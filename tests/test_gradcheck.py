@@ -187,7 +187,7 @@ def test_the_same_seed_draws_the_same_upstream_gradient() -> None:
 def on_eighths(net: mp.Graph) -> mp.Graph:
     """The network with weights of its own that are small odd multiples of 1/8."""
     for seed, name in enumerate(net.params):
-        net.params[name] = eighths(*net.params[name].shape, seed=seed) / 2
+        net.params[name] = eighths(*net.params[name].shape, seed=seed)
     return net
 
 
@@ -234,9 +234,9 @@ def test_a_network_of_small_eighths_has_exactly_the_rational_gradients() -> None
     net = on_eighths(mp.Sequential(mp.Dense(3, 4), mp.ReLU(), mp.Dense(4, 2)))
     report = mp.check(net, eighths(4, 3, seed=5), eighths(4, 2, seed=6), "half_squared_error", progress=False)
     exactly = [finding for finding in report.findings if finding.witness == "exact rationals"]
-    # halves of eighths are sixteenths: too fine for the promise of ==, and still nothing rounds here
-    assert report.ok
-    assert {finding.error for finding in exactly} == {0.0}
+    assert report.ok, str(report)
+    assert {finding.allowed for finding in exactly} == {0.0}
+    assert {finding.argument for finding in exactly} == {*net.params, "input"}
 
 
 @pytest.mark.parametrize(("samples", "allowed"), [(4, 0.0), (3, 1e-12)])
