@@ -1,41 +1,28 @@
-r"""Three witnesses for a gradient: complex step, central difference, exact rationals.
+"""Checking gradients: what backward rules say, against witnesses that look at forward passes only.
 
-None of them uses a backward rule; all three look at forward passes only.
-
-* **Complex step**: $f'(x) = \mathrm{Im}\, f(x + ih) / h$ with $h = 10^{-30}$. Nothing is subtracted, nothing cancels:
-  it agrees to rounding. Kinks look at real parts, so the step does not cross them. (Squire and Trapp 1998.)
-* **Central difference**: $(f(x+h) - f(x-h)) / 2h$ in float64, with $h = 10^{-6} \max(1, |x|)$: the error is of order
-  $h^2$ plus rounding over h, so some $10^{-9}$ of f's size can be asked for, not more; a step must not cross a kink.
-* **Exact rationals**: the central difference again, in fractions, with a step so small that no kink is crossed. Where f
-  is a polynomial of degree 2 at most in every single entry (affine maps, convolutions, pooling, relu, squared errors)
-  it is no approximation: it *is* the derivative. On inputs that are small multiples of 1/8 the float64 backward pass
-  rounds nothing either, and both must be equal, ``==``.
+`check` takes a whole network, `check_op` a single op; what the witnesses can and cannot tell stands in
+`minprune.witnesses`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from .errors import DtypeError, MinpruneError
+from .errors import DtypeError, MinpruneError, ShapeError
 from .nn import Graph
-from .ops import LOSSES, Array, Call, Op, exact, run
-from .recording import record
-from .reports import table
+from .ops import LOSSES, Array, Call, Mean, Op, exact, run
+from .progress import track
+from .reports import macs, table
 from .targets import choose_loss, prepare_targets
-from .tensor import apply
+from .tensor import Tape, Tensor, apply, backward
+from .witnesses import TOLERANCES, WITNESSES, Arrays, Function, at_kink
 
-COMPLEX_STEP = 1e-30
-CENTRAL_STEP = 1e-6
-EXACT_STEP = Fraction(1, 2**80)
-TOLERANCES = {"complex step": 1e-11, "central difference": 1e-6, "exact rationals": 0.0}
-
-Arrays = Mapping[str, Array]
-Function = Callable[[Arrays], Any]  # named arrays -> one number
+RATIONAL_WORK = 5_000_000  # multiplications of fractions, about a microsecond each, that are worth waiting for
 
 
 @dataclass(frozen=True)
@@ -56,8 +43,10 @@ class Finding:
         The two values there.
     error : float
         Their difference, relative to the largest gradient of the argument or 1, whichever is more.
-    ok : bool
-        Whether the error is within the witness's tolerance.
+    allowed : float
+        How large the error may be: 0 where both must be equal.
+    kinks : int
+        Entries at a kink, where a difference is no witness: the error leaves them out.
     """
 
     argument: str
@@ -67,7 +56,13 @@ class Finding:
     backward: float
     witnessed: float
     error: float
-    ok: bool
+    allowed: float
+    kinks: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the error is within what is allowed (NaN never is)."""
+        return self.error <= self.allowed
 
 
 @dataclass(frozen=True)
@@ -94,16 +89,11 @@ class Report:
         return all(finding.ok for finding in self.findings)
 
     def __str__(self) -> str:
-        head = ("gradient by", "witness", "entries", "worst at", "backward", "witness says", "error", "")
+        values = ("entries", "kinks", "worst at", "backward", "witness says", "error", "allowed")
+        head = ("gradient by", "witness", *values, "")
         rows = [
             (
-                f.argument,
-                f.witness,
-                f.entries,
-                str(f.index),
-                f.backward,
-                f.witnessed,
-                f.error,
+                *(f.argument, f.witness, f.entries, f.kinks, str(f.index), f.backward, f.witnessed, f.error, f.allowed),
                 "ok" if f.ok else "WRONG",
             )
             for f in self.findings
@@ -128,92 +118,53 @@ class Report:
         return self
 
 
-def _perturbed(arrays: Arrays, name: str, index: tuple[int, ...], step: Any) -> Arrays:
-    changed = arrays[name].copy()
-    changed[index] += step
-    return {**arrays, name: changed}
-
-
-def complex_step(f: Function, arrays: Arrays, name: str) -> Array:
-    r"""Derivative of f by every entry of one array: $\mathrm{Im}\, f(x + ih) / h$.
-
-    Examples
-    --------
-    >>> complex_step(lambda a: (a["x"] ** 3).sum(), {"x": np.array([2.0])}, "x")
-    array([12.])
-    """
-    shifted = {key: value.astype(np.complex128) for key, value in arrays.items()}
-    out = np.zeros(arrays[name].shape)
-    for index in np.ndindex(out.shape):
-        out[index] = np.imag(f(_perturbed(shifted, name, index, 1j * COMPLEX_STEP))) / COMPLEX_STEP
-    return out
-
-
-def central_difference(f: Function, arrays: Arrays, name: str) -> Array:
-    """Derivative of f by every entry of one array: ``(f(x+h) − f(x−h)) / 2h``.
-
-    Examples
-    --------
-    >>> central_difference(lambda a: (a["x"] ** 2).sum(), {"x": np.array([3.0])}, "x").round(6)
-    array([6.])
-    """
-    out = np.zeros(arrays[name].shape)
-    for index in np.ndindex(out.shape):
-        h = CENTRAL_STEP * max(1.0, abs(float(arrays[name][index])))
-        up, down = (f(_perturbed(arrays, name, index, step)) for step in (h, -h))
-        out[index] = (up - down) / (2 * h)
-    return out
-
-
-def exact_difference(f: Function, arrays: Arrays, name: str) -> Array:
-    """Derivative of f by every entry of one array, in rationals; exact where f has degree 2 at most in each entry.
-
-    Examples
-    --------
-    >>> exact_difference(lambda a: (a["x"] ** 2).sum(), {"x": np.array([0.75])}, "x")
-    array([Fraction(3, 2)], dtype=object)
-    """
-    rationals = {key: exact(value) for key, value in arrays.items()}
-    out = np.empty(arrays[name].shape, dtype=object)
-    for index in np.ndindex(out.shape):
-        up, down = (f(_perturbed(rationals, name, index, step)) for step in (EXACT_STEP, -EXACT_STEP))
-        out[index] = (up - down) / (2 * EXACT_STEP)
-    return out
-
-
-WITNESSES: dict[str, Callable[[Function, Arrays, str], Array]] = {
-    "complex step": complex_step,
-    "central difference": central_difference,
-    "exact rationals": exact_difference,
-}
-
-
-def _compare(argument: str, witness: str, backward: Array, witnessed: Array) -> Finding:
-    """Find the entry where both differ most."""
+def _compare(
+    f: Function, arrays: Arrays, argument: str, witness: str, backward: Array, witnessed: Array, allowed: float
+) -> Finding:
+    """Find the entry where a rule and a witness differ most."""
+    if backward.shape != witnessed.shape:
+        raise ShapeError(f"the gradient by {argument} has shape {backward.shape}, expected {witnessed.shape}")
     if backward.size == 0:
-        return Finding(argument, witness, 0, (), 0.0, 0.0, 0.0, True)
-    if witness == "exact rationals":
-        differences = np.array(
-            [abs(Fraction(float(b)) - w) for b, w in zip(backward.flat, witnessed.flat, strict=True)]
-        )
-        differences = differences.reshape(backward.shape)
-    else:
-        differences = np.abs(backward - witnessed)
-    index = tuple(int(i) for i in np.unravel_index(int(np.argmax(differences)), backward.shape))
-    scale = max(1.0, float(np.abs(backward).max()))
-    error = float(differences[index]) / scale
-    ok = bool(differences[index] == 0) if witness == "exact rationals" else error <= TOLERANCES[witness]
-    return Finding(argument, witness, backward.size, index, float(backward[index]), float(witnessed[index]), error, ok)
+        return Finding(argument, witness, 0, (), 0.0, 0.0, 0.0, allowed, 0)
+    comparable = exact(backward) if witnessed.dtype == object and np.isfinite(backward).all() else backward
+    errors = np.asarray(abs(comparable - witnessed), dtype=float) / max(1.0, float(np.abs(backward).max()))
+    apart = [tuple(index) for index in np.argwhere(~(errors <= allowed)).tolist()]
+    kinks = [index for index in apart if at_kink(f, arrays, argument, witness, index, float(backward[index]))]
+    for index in kinks:
+        errors[index] = 0.0
+    worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(errors)), errors.shape))
+    values = float(backward[worst]), float(witnessed[worst]), float(errors[worst])
+    return Finding(argument, witness, backward.size, worst, *values, allowed, len(kinks))
 
 
-def _ask(subject: str, f: Function, arrays: Arrays, backward: Arrays, unasked: dict[str, str]) -> Report:
-    findings = tuple(
-        _compare(name, witness, gradient, ask(f, arrays, name))
-        for name, gradient in backward.items()
-        for witness, ask in WITNESSES.items()
-        if witness not in unasked
+def _small_eighths(*arrays: Array) -> bool:
+    """Whether all numbers are multiples of 1/8 so small that float64 multiplies a few of them without rounding."""
+    return all(((array * 8) % 1 == 0).all() and (np.abs(array) <= 1024).all() for array in arrays)
+
+
+def _ask(
+    subject: str,
+    f: Function,
+    arrays: Arrays,
+    backward: Arrays,
+    unasked: dict[str, str],
+    *,
+    eighths: bool,
+    progress: bool = False,
+) -> Report:
+    questions = [(name, witness) for name in backward for witness in WITNESSES if witness not in unasked]
+    said = {
+        (name, witness): WITNESSES[witness](f, arrays, name)
+        for name, witness in track(questions, "checking gradients", show=progress)
+    }
+    rational = [value for answer in said.values() if answer.dtype == object for value in answer.flat]
+    strict = eighths and all(Fraction(float(value)) == value for value in rational)  # no float64 holds a third
+    allowed = TOLERANCES | ({"exact rationals": 0.0} if strict else {})
+    findings = (
+        _compare(f, arrays, name, witness, backward[name], answer, allowed[witness])
+        for (name, witness), answer in said.items()
     )
-    return Report(subject, findings, unasked)
+    return Report(subject, tuple(findings), unasked)
 
 
 def check_op(
@@ -221,14 +172,14 @@ def check_op(
 ) -> Report:
     r"""Hold every entry of every rule of an op against the witnesses.
 
-    The function whose gradient is looked at is $\sum g \cdot \mathrm{op}(x, \ldots)$ with g drawn once, in eighths.
+    The function whose gradient is looked at is $\sum g \cdot \mathrm{op}(x, \ldots)$ with g drawn from ±½, ±1, ±2.
 
     Parameters
     ----------
     op : Op
         Which.
     *args : array or None
-        Its arguments, in float64. For the exact witness to agree by ``==`` they must be small multiples of 1/8.
+        Its arguments, in float64. Where all are small multiples of 1/8 the exact witness asks for ``==``.
     rng : int or Generator
         Draws g.
     skip : mapping, optional
@@ -251,23 +202,26 @@ def check_op(
     fixed = {name: array for name, array in arrays.items() if name in op.constants}
 
     def call(values: Arrays) -> Call:
-        return run(op, tuple({**fixed, **values}.get(name) for name in op.args), options)
+        rational = any(value.dtype == object for value in values.values())
+        constants = {k: exact(v) if rational and v.dtype.kind == "f" else v for k, v in fixed.items()}
+        return run(op, tuple({**constants, **values}.get(name) for name in op.args), options)
 
     made = call(free)
-    g = np.random.default_rng(rng).integers(-16, 17, made.out.shape) / 8
+    # powers of two: no 0 that would hide an entry, and no 3 that would hide a division by it
+    g = np.asarray(np.random.default_rng(rng).choice([-2.0, -1.0, -0.5, 0.5, 1.0, 2.0], made.out.shape))
 
     def f(values: Arrays) -> Any:
         out = call(values).out
-        return ((exact(g) if out.dtype == object else g) * out).sum()
+        return np.sum((exact(g) if out.dtype == object else g) * out)
 
-    backward = {name: op.grad(name)(made, g) for name in free}
+    gradients = {name: op.grad(name)(made, g) for name in free}
     unasked = dict(skip or {})
     if not op.exact:
         unasked.setdefault("exact rationals", f"{op.name} is transcendental")
-    return _ask(op.name, f, free, backward, unasked)
+    return _ask(op.name, f, free, gradients, unasked, eighths=_small_eighths(*arrays.values()))
 
 
-def check(net: Graph, x: Any, y: Any, loss: str | None = None) -> Report:
+def check(net: Graph, x: Any, y: Any, loss: str | None = None, *, progress: bool = True) -> Report:
     """Hold every gradient of a whole network, by its parameters and inputs, against the witnesses.
 
     The network is taken in float64 and in evaluation mode. Every entry costs some forward passes: for small networks
@@ -278,45 +232,52 @@ def check(net: Graph, x: Any, y: Any, loss: str | None = None) -> Report:
     net : Graph
         Is not changed.
     x, y : array
-        Samples and targets. The exact witness is asked only where every op of the network lets rationals through and
-        all numbers are small multiples of 1/8 (then nothing rounds).
+        Samples and targets.
     loss : str, optional
         By default cross-entropy for integer y, else mse.
+    progress : bool
+        Show a progress bar on stderr.
 
     Returns
     -------
     Report
-        ``.ok``, a table as text, `raise_if_wrong`.
+        ``.ok``, a table as text, `raise_if_wrong`. A witness that was not asked stands there with the reason: the exact
+        one cannot be where an op is transcendental, and is not where it would take too long.
 
     Examples
     --------
     >>> import minprune as mp
     >>> net = mp.Sequential(mp.Dense(2, 3), mp.Sigmoid(), mp.Dense(3, 1))
-    >>> check(net, [[1.0, 2.0]], [[0.5]]).ok
+    >>> check(net, [[1.0, 2.0]], [[0.5]], progress=False).ok
     True
     """
     net = net.astype(np.float64)
     loss = choose_loss(y) if loss is None else loss
-    rec = record(net, x, y, loss)
     inputs = net.take(x)
-    backward = dict(rec.grads)
-    for name in net.inputs:
-        backward[name] = rec.gradients[rec.tensors[name]] / len(rec.losses)
-    arrays = {**net.params, **inputs}
+    tape = Tape()
+    watched = {name: tape.watch(array) for name, array in {**net.params, **inputs}.items()}
 
-    def f(values: Arrays) -> Any:
-        dtype = values[net.inputs[0]].dtype
+    def mean_loss(values: Mapping[str, Any]) -> Any:
+        first = values[net.inputs[0]]
+        dtype = (first.value if isinstance(first, Tensor) else first).dtype
         buffers = {k: exact(v) if dtype.kind == "O" and v.dtype.kind == "f" else v for k, v in net.buffers.items()}
         out = net.run({name: values[name] for name in net.inputs}, {**buffers, **values})[net.output]
-        losses = apply(LOSSES[loss], out, prepare_targets(y, out.shape, loss, dtype))
-        return losses.sum() / len(losses)
+        return apply(Mean, apply(LOSSES[loss], out, prepare_targets(y, out.shape, loss, dtype)))
 
-    return _ask(f"{net}, {loss}", f, arrays, backward, _reasons_against_rationals(f, arrays))
+    gradients = backward(mean_loss(watched), wrt=watched.values())
+    arrays = {name: tensor.value for name, tensor in watched.items()}
+    unasked = _reasons_against_rationals(net, mean_loss, arrays)
+    eighths = _small_eighths(*arrays.values(), *net.buffers.values(), np.asarray(y))
+    rules = {name: gradients[tensor] for name, tensor in watched.items()}
+    return _ask(f"{net}, {loss}", mean_loss, arrays, rules, unasked, eighths=eighths, progress=progress)
 
 
-def _reasons_against_rationals(f: Function, arrays: Arrays) -> dict[str, str]:
-    if any((array * 8 % 1 != 0).any() or (np.abs(array) > 1024).any() for array in arrays.values()):
-        return {"exact rationals": "not all numbers are small multiples of 1/8, so float64 would round"}
+def _reasons_against_rationals(net: Graph, f: Function, arrays: Arrays) -> dict[str, str]:
+    shapes = {name: arrays[name].shape[1:] for name in net.inputs}
+    samples = len(arrays[net.inputs[0]])
+    work = 2 * sum(array.size for array in arrays.values()) * samples * max(1, sum(macs(net, shapes).values()))
+    if work > RATIONAL_WORK:
+        return {"exact rationals": f"{work:,} multiplications of fractions take too long; check fewer samples"}
     try:
         f({name: exact(array) for name, array in arrays.items()})
     except DtypeError as refusal:

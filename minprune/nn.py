@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .certificate import Certificate
 from .errors import DtypeError, ShapeError, StructureError
 from .layers import Shape, Training
 from .ops import Array, exact
@@ -22,7 +23,6 @@ from .wiring import Builder, Chain, Concat, Node, Residual, wire
 
 if TYPE_CHECKING:
     from .neurons import NeuronGroup
-    from .pruning.surgery import Certificate
 
 __all__ = ["Arrays", "Concat", "Graph", "Node", "Residual", "Sequential"]
 

@@ -296,7 +296,7 @@ def speed_size(rows: Mapping[str, tuple[float, float]], title: str = "") -> Figu
     axes.annotate("dense", (1, 1), (0, 3), ("data", "axes fraction"), "offset points", ha="center", va="bottom")
     widest = max(1.0, *ratios)
     for place, (dense, pruned) in enumerate(rows.values()):
-        axes.annotate(f"{ratios[place]:.2f}", (ratios[place], place), (5, 0), textcoords="offset points", va="center")
+        axes.annotate(f"{ratios[place]:.3f}", (ratios[place], place), (5, 0), textcoords="offset points", va="center")
         axes.text(1.22 * widest, place, f"{_number(dense)} → {_number(pruned)}", va="center")
     axes.set_xlim(0, 1.18 * widest)
     axes.set_yticks(range(len(rows)), list(rows))

@@ -54,9 +54,9 @@ class Tape:
         return Tensor(self, len(self.records) - 1)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Tensor:
-    """A value on a tape: the tape and the line on which it stands."""
+    """A value on a tape: the tape and the line on which it stands. Two that stand on the same line are equal."""
 
     tape: Tape
     index: int
@@ -101,7 +101,7 @@ def apply(op: type[Op], *args: Any, **options: Any) -> Any:
     DtypeError
         When a transcendental op is given rationals, or something is no number.
     MinpruneError
-        When two arguments stand on different tapes.
+        When two arguments stand on different tapes, their number is wrong, or an option is none of the op's.
 
     Examples
     --------
@@ -109,8 +109,8 @@ def apply(op: type[Op], *args: Any, **options: Any) -> Any:
     >>> apply(Add, np.array([1.0]), np.array([2.0]))
     array([3.])
     """
-    tensors = {name: arg for name, arg in zip(op.args, args, strict=True) if isinstance(arg, Tensor)}
     call = run(op, tuple(_array(arg) for arg in args), options)
+    tensors = {name: arg for name, arg in zip(op.args, args, strict=True) if isinstance(arg, Tensor)}
     if not tensors:
         return call.out
     tape, *others = {tensor.tape for tensor in tensors.values()}
@@ -129,13 +129,16 @@ def _array(arg: Any) -> Array | None:
 class Gradients(Mapping[Tensor, Array]):
     """The gradients of one output by the tensors of its tape; zeros for a tensor that the output does not depend on."""
 
-    def __init__(self, tape: Tape, by_line: dict[int, Array]) -> None:
+    def __init__(self, tape: Tape, by_line: dict[int, Array], asked: set[int] | None = None) -> None:
         self._tape = tape
         self._by_line = by_line
+        self._asked = asked  # None: all
 
     def __getitem__(self, tensor: Tensor) -> Array:
         if tensor.tape is not self._tape:
             raise KeyError(f"{tensor} stands on another tape")
+        if self._asked is not None and tensor.index not in self._asked:
+            raise KeyError(f"{tensor}: its gradient was not asked for; name it in wrt=")
         found = self._by_line.get(tensor.index)
         return np.zeros_like(tensor.value) if found is None else found
 
@@ -172,6 +175,8 @@ def backward(y: Tensor, seed: Array | None = None, wrt: Iterable[Tensor] | None 
         When y is not a single number and no seed is given, or the seed has another shape.
     DtypeError
         When y holds rationals or complex numbers: these go forward only.
+    MinpruneError
+        When a tensor of `wrt` stands on another tape.
 
     Notes
     -----
@@ -187,7 +192,7 @@ def backward(y: Tensor, seed: Array | None = None, wrt: Iterable[Tensor] | None 
     (array([5.]), array([2.]))
     """
     records = y.tape.records
-    keep = None if wrt is None else {tensor.index for tensor in wrt}
+    keep = None if wrt is None else {_line(tensor, y.tape) for tensor in wrt}
     needed = _needed(y, keep)
     bars: dict[int, Array] = {y.index: _seed(y, seed)}
     for line in range(y.index, -1, -1):
@@ -199,7 +204,13 @@ def backward(y: Tensor, seed: Array | None = None, wrt: Iterable[Tensor] | None 
             if arg in call.op.rules and source in needed:
                 bar = call.op.grad(arg)(call, g)
                 bars[source] = bars[source] + bar if source in bars else bar
-    return Gradients(y.tape, bars)
+    return Gradients(y.tape, bars, keep)
+
+
+def _line(tensor: Tensor, tape: Tape) -> int:
+    if tensor.tape is not tape:
+        raise MinpruneError(f"backward: {tensor} of wrt stands on another tape than y")
+    return tensor.index
 
 
 def _seed(y: Tensor, seed: Array | None) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 from .datasets.samples import Samples, as_splits, count, rows
 from .errors import DataError, DtypeError, MinpruneError, StructureError, TrainingError
 from .evaluation import evaluate
-from .layers import BatchNorm, Training
+from .layers import BatchNorm, Softmax, Training
 from .nn import Graph
 from .ops import LOSSES, Array, Mean
 from .optim import Adam, Optimizer, OptimizerState, Schedule, clip
@@ -189,6 +189,8 @@ def fit(
     train, valid = as_splits(data)
     _check_settings(epochs, batch_size, clip_norm, patience, keep, valid)
     loss = choose_loss(train.y) if loss is None else loss
+    if loss == "cross_entropy" and isinstance(net.nodes[net.output].layer, Softmax):
+        raise StructureError(f"fit: {net.output} is a Softmax, but cross_entropy takes what comes before; leave it out")
     run = _Run(net, train, valid, loss, optimizer or Adam(), schedule, clip_norm, keep, np.random.default_rng(rng))
     run.history.state = OptimizerState() if state is None else state.sliced({})  # a copy
     starts = _batch_starts(net, len(train), batch_size)

@@ -1,4 +1,8 @@
-"""Skips: tests marked `data` need real data sets; and in CI no test is skipped unless tests/skips.txt lists it."""
+"""Settings for all tests.
+
+Tests marked `data` need real data sets; in CI no test is skipped unless tests/skips.txt lists it. That this file stands
+here also lets tests in subfolders import `networks`.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("minprune", deadline=None)  # an example's time says nothing on a busy machine
-settings.load_profile("minprune")
-
 SKIPS = Path(__file__).with_name("skips.txt")
+settings.register_profile("default", deadline=None, print_blob=True)
+settings.load_profile("default")
+
 skipped: list[tuple[str, str]] = []
 
 

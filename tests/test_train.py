@@ -410,3 +410,9 @@ def test_lenet_reaches_98_percent_on_mnist_in_an_epoch():
         *(mp.Flatten(), mp.Dense(800, 500), mp.ReLU(), mp.Dense(500, 10)),
     )
     assert fit(net, data, epochs=1, progress=False).valid_accuracy[0] > 0.98
+
+
+def test_cross_entropy_behind_a_softmax_is_refused() -> None:
+    net = mp.Sequential(mp.Dense(2, 2), mp.Softmax())
+    with pytest.raises(StructureError, match="softmax1 is a Softmax, but cross_entropy takes what comes before"):
+        mp.fit(net, (np.eye(2), np.array([0, 1])), progress=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..certificate import Certificate
 from ..errors import FileError
 from ..nn import Graph
 from . import npz
@@ -78,10 +79,8 @@ def load(path: str | os.PathLike[str]) -> Graph:
     return net
 
 
-def _certificate(path: str | os.PathLike[str], stored: Any) -> Any:
+def _certificate(path: str | os.PathLike[str], stored: Any) -> Certificate:
     """The certificate of the removal that made the network, as it was saved."""
-    from ..pruning.surgery import Certificate
-
     try:
         found = Certificate(**stored)
         return Certificate(float(found.max_difference), float(found.bound), bool(found.ok), str(found.inputs))

@@ -8,7 +8,7 @@ from .affine import Affine
 from .conv import Conv
 from .losses import CrossEntropy, HalfSquaredError, MeanSquaredError
 from .norm import BatchNormEval, BatchNormTrain
-from .op import Array, Call, Op, Term, along_channels, exact, real, rule, run, sum_to_shape
+from .op import Array, Call, Op, Term, along_channels, divide, exact, real, rule, run, sum_to_shape
 from .pool import AvgPool, GlobalAvgPool, MaxPool
 from .shaping import Add, Concat, Dropout, Gate, Mean, Mul, Reshape, Take
 
@@ -70,6 +70,7 @@ __all__ = [
     "Tanh",
     "Term",
     "along_channels",
+    "divide",
     "exact",
     "real",
     "rule",

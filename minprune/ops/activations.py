@@ -91,10 +91,10 @@ class LeakyReLU(Op):
 
 
 def _slope(c: Call) -> object:
-    """The slope in the numbers of x, so that float32 stays float32 and a rational stays exact."""
+    """The slope as a plain number, so that float32 stays float32; among rationals as a rational, so that they stay."""
     from fractions import Fraction
 
-    return Fraction(c.slope) if c.x.dtype == object else c.x.dtype.type(c.slope)
+    return Fraction(c.slope) if c.x.dtype == object else float(c.slope)
 
 
 class Sigmoid(Op):

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..backends import accelerable
 from .op import Array, Call, Op, Term, rule
-from .windows import Sizes, offsets, output_size, pad, unpad
+from .windows import Sizes, entry_label, offsets, output_size, pad, unpad
 
 # In the shapes below: N samples, Q groups, C = Q·c input and O = Q·o output channels, K kernel entries, P places.
 
@@ -122,5 +122,6 @@ class Conv(Op):
         for i, entry in product(range(width), product(*map(range, c.W.shape[2:]))):
             at = tuple(p * s + k * d for p, s, k, d in zip(place, c.stride, entry, c.dilation, strict=True))
             label = ",".join(map(str, (o, i, *entry)))
-            written.append(Term(rf"W_{{{label}}} x_{{{first + i}}}", (c.W[(o, i, *entry)], image[(n, first + i, *at)])))
+            x = entry_label(first + i, at, c.padding)
+            written.append(Term(f"W_{{{label}}} {x}", (c.W[(o, i, *entry)], image[(n, first + i, *at)])))
         return written if c.b is None else [*written, Term(rf"b_{{{o}}}", (c.b[o],))]

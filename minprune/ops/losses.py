@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .op import Array, Call, Op, Term, real, rule
+from ..errors import ShapeError
+from .op import Array, Call, Op, Term, divide, real, rule
 
 
 def log_sum_exp(y: Array) -> Array:
@@ -29,6 +30,13 @@ def one_hot(t: Array, classes: int, dtype: np.dtype[np.generic]) -> Array:
     return rows
 
 
+def _difference(c: Call) -> Array:
+    """Compute y − t; shapes that NumPy would stretch to fit each other are a mistake here."""
+    if c.t.shape != c.y.shape:
+        raise ShapeError(f"{c.op.name}: t has shape {c.t.shape}, expected that of y, {c.y.shape}")
+    return c.y - c.t
+
+
 class HalfSquaredError(Op):
     r"""Half the squared distance to the target.
 
@@ -50,8 +58,8 @@ class HalfSquaredError(Op):
     shapes = "y (N, K), t (N, K) -> ℓ (N,)"
 
     def forward(c: Call) -> Array:
-        d = c.y - c.t
-        return (d * d).sum(axis=1) / 2
+        d = _difference(c)
+        return divide((d * d).sum(axis=1), 2)
 
     @rule(r"\bar{y}_{nk} = g_n\, (y_{nk} - t_{nk})")
     def grad_y(c: Call, g: Array) -> Array:
@@ -59,8 +67,8 @@ class HalfSquaredError(Op):
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         d = c.y[index[0]] - c.t[index[0]]
-        half = c.out[index] * 0 + 1
-        return [Term(rf"\frac{{1}}{{2}} (y_{{{k}}} - t_{{{k}}})^2", (half / 2, e, e)) for k, e in enumerate(d)]
+        half = divide(np.ones((), c.y.dtype), 2)
+        return [Term(rf"\frac{{1}}{{2}} (y_{{{k}}} - t_{{{k}}})^2", (half, e, e)) for k, e in enumerate(d)]
 
 
 class MeanSquaredError(Op):
@@ -84,16 +92,16 @@ class MeanSquaredError(Op):
     shapes = "y (N, K), t (N, K) -> ℓ (N,)"
 
     def forward(c: Call) -> Array:
-        d = c.y - c.t
-        return (d * d).sum(axis=1) / c.y.shape[1]
+        d = _difference(c)
+        return divide((d * d).sum(axis=1), c.y.shape[1])
 
     @rule(r"\bar{y}_{nk} = \frac{2}{K}\, g_n\, (y_{nk} - t_{nk})")
     def grad_y(c: Call, g: Array) -> Array:
-        return (2 / c.y.shape[1]) * g[:, None] * (c.y - c.t)
+        return 2 * g[:, None] * (c.y - c.t) / c.y.shape[1]
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         d = c.y[index[0]] - c.t[index[0]]
-        share = (c.out[index] * 0 + 1) / c.y.shape[1]
+        share = divide(np.ones((), c.y.dtype), c.y.shape[1])
         return [Term(rf"\frac{{1}}{{K}} (y_{{{k}}} - t_{{{k}}})^2", (share, e, e)) for k, e in enumerate(d)]
 
 

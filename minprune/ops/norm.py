@@ -19,7 +19,7 @@ def batch_statistics(x: Array) -> tuple[Array, Array]:
 
 def _normalised(x: Array, mean: Array, var: Array, epsilon: float) -> tuple[Array, Array]:
     """x̂ and 1/σ, the latter shaped to broadcast along the channels."""
-    inverse = along_channels(1 / np.sqrt(var + x.dtype.type(epsilon)), x.ndim)
+    inverse = along_channels(1 / np.sqrt(var + float(epsilon)), x.ndim)
     return (x - along_channels(mean, x.ndim)) * inverse, inverse
 
 

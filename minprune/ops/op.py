@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DtypeError
+from ..errors import DtypeError, MinpruneError
 
 Array = NDArray[Any]
 Rule = Callable[["Call", Array], Array]
@@ -117,8 +117,16 @@ def run(op: type[Op], args: tuple[Array | None, ...], options: dict[str, Any]) -
     Raises
     ------
     DtypeError
-        When a transcendental op is given rationals, or an array is not numeric.
+        When a transcendental op is given rationals, rationals are mixed with floats, or an array is not numeric.
+    MinpruneError
+        When the number of arguments is wrong, or an option is none of the op's.
     """
+    if len(args) != len(op.args):
+        raise MinpruneError(f"{op.name} takes {', '.join(op.args)} (None: left out), got {len(args)} argument(s)")
+    unknown = sorted(set(options) - set(op.options))
+    if unknown:
+        known = ", ".join(op.options) or "none"
+        raise MinpruneError(f"{op.name} has no option {', '.join(unknown)}; its options: {known}")
     call = Call(op, args, options)
     for name, value in zip(op.args, args, strict=True):
         if value is None:
@@ -127,13 +135,30 @@ def run(op: type[Op], args: tuple[Array | None, ...], options: dict[str, Any]) -
             raise DtypeError(f"{op.name}: {name} holds {value.dtype}, expected numbers")
         if value.dtype == object and not op.exact:
             raise DtypeError(f"{op.name} is transcendental: it has no exact value for rationals; use float64")
-    call.out = op.forward(call)
+        if value.dtype.kind in "fc" and any(a is not None and a.dtype == object for a in args):
+            raise DtypeError(
+                f"{op.name}: {name} holds {value.dtype} among rationals, and would round them; use exact()"
+            )
+    call.out = np.asarray(op.forward(call))  # NumPy makes scalars of arrays without axes
     return call
 
 
 def real(x: Array) -> Array:
     """What decides at a kink: the real part, so that a complex step does not move it."""
     return x.real if x.dtype.kind == "c" else x
+
+
+def divide(x: Array, n: int) -> Array:
+    """Divide by a whole number in x's own kind of numbers: among rationals a plain 0 divided by 4 would be a float.
+
+    Examples
+    --------
+    >>> divide(exact([1, 2]), 4)
+    array([Fraction(1, 4), Fraction(1, 2)], dtype=object)
+    """
+    from fractions import Fraction
+
+    return x * Fraction(1, n) if x.dtype == object else x / n
 
 
 def sum_to_shape(g: Array, shape: tuple[int, ...]) -> Array:
@@ -147,9 +172,9 @@ def sum_to_shape(g: Array, shape: tuple[int, ...]) -> Array:
     array([[3.],
            [3.]])
     """
-    g = g.sum(axis=tuple(range(g.ndim - len(shape))))
+    g = np.asarray(g.sum(axis=tuple(range(g.ndim - len(shape)))))
     stretched = tuple(axis for axis, size in enumerate(shape) if size == 1 and g.shape[axis] != 1)
-    return g.sum(axis=stretched, keepdims=True)
+    return np.asarray(g.sum(axis=stretched, keepdims=True))
 
 
 def along_channels(vector: Array, ndim: int) -> Array:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..backends import accelerable
-from .op import Array, Call, Op, Term, real, rule
-from .windows import Sizes, offsets, output_size, pad, unpad
+from .op import Array, Call, Op, Term, divide, real, rule
+from .windows import Sizes, entry_label, offsets, output_size, pad, unpad
 
 
 def _ones(kernel: Sizes) -> Sizes:
@@ -55,7 +55,7 @@ def avg_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
     out = _places(x, kernel, stride, padding)
     image = pad(x, padding)
     total: Array = sum(image[view] for _, view in offsets(kernel, stride, _ones(kernel), out))
-    return total / prod(kernel)
+    return divide(total, prod(kernel))
 
 
 @accelerable
@@ -75,7 +75,7 @@ def _window(c: Call, index: tuple[int, ...], fill: float) -> list[tuple[str, Any
     image = pad(c.x, c.padding, fill)
     corners = [p * s for p, s in zip(place, c.stride, strict=True)]
     entries = [tuple(a + k for a, k in zip(corners, entry, strict=True)) for entry in product(*map(range, c.kernel))]
-    return [(f"x_{{{','.join(map(str, (channel, *at)))}}}", image[(n, channel, *at)]) for at in entries]
+    return [(entry_label(channel, at, c.padding), image[(n, channel, *at)]) for at in entries]
 
 
 class MaxPool(Op):
@@ -139,8 +139,8 @@ class AvgPool(Op):
         return avg_pool_grad(g, c.x.shape, c.kernel, c.stride, c.padding)
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
-        entries = prod(c.kernel)
-        return [Term(rf"\frac{{1}}{{K}} {label}", (value / entries,)) for label, value in _window(c, index, 0)]
+        share = divide(np.ones((), c.x.dtype), prod(c.kernel))
+        return [Term(rf"\frac{{1}}{{K}} {label}", (share, value)) for label, value in _window(c, index, 0)]
 
 
 class GlobalAvgPool(Op):
@@ -164,8 +164,7 @@ class GlobalAvgPool(Op):
 
     def forward(c: Call) -> Array:
         places = prod(c.x.shape[2:])
-        total = c.x.sum(axis=tuple(range(2, c.x.ndim)))  # (N,C,…) -> (N,C)
-        return total / places
+        return divide(c.x.sum(axis=tuple(range(2, c.x.ndim))), places)  # (N,C,…) -> (N,C)
 
     @rule(r"\bar{x}_{n,c,p} = \frac{1}{P} g_{n,c}")
     def grad_x(c: Call, g: Array) -> Array:
@@ -173,7 +172,9 @@ class GlobalAvgPool(Op):
         return np.broadcast_to(share.reshape(*g.shape, *(1,) * (c.x.ndim - 2)), c.x.shape).copy()
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
-        entries = c.x[index].ravel()
+        share = divide(np.ones((), c.x.dtype), prod(c.x.shape[2:]))
+        channel = index[1]
         return [
-            Term(rf"\frac{{1}}{{P}} x_{{{index[1]},{p}}}", (value / entries.size,)) for p, value in enumerate(entries)
+            Term(rf"\frac{{1}}{{P}} x_{{{','.join(map(str, (channel, *place)))}}}", (share, value))
+            for place, value in np.ndenumerate(c.x[index])
         ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .op import Array, Call, Op, Term, along_channels, rule, sum_to_shape
+from .op import Array, Call, Op, Term, along_channels, divide, rule, sum_to_shape
 
 
 def _label(name: str, index: tuple[int, ...]) -> str:
@@ -265,11 +265,12 @@ class Mean(Op):
     shapes = "ℓ (N,) -> L ()"
 
     def forward(c: Call) -> Array:
-        return np.asarray(c.x.sum(axis=0) / len(c.x))
+        return divide(np.asarray(c.x.sum(axis=0), dtype=c.x.dtype), len(c.x))
 
     @rule(r"\bar{\ell}_n = \frac{1}{N} g")
     def grad_x(c: Call, g: Array) -> Array:
         return np.full(c.x.shape, g / len(c.x))
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
-        return [Term(rf"\frac{{1}}{{N}} \ell_{{{n}}}", (value / len(c.x),)) for n, value in enumerate(c.x)]
+        share = divide(np.ones((), c.x.dtype), len(c.x))
+        return [Term(rf"\frac{{1}}{{N}} \ell_{{{n}}}", (share, value)) for n, value in enumerate(c.x)]

@@ -49,6 +49,17 @@ def unpad(x: Array, padding: Sizes) -> Array:
     return x[(slice(None), slice(None), *inner)]
 
 
+def entry_label(channel: int, at: Sizes, padding: Sizes) -> str:
+    """How an entry of a padded image is written: by its place in x, which lies outside of x where there is padding.
+
+    Examples
+    --------
+    >>> entry_label(0, (0, 3), (1, 1))
+    'x_{0,-1,2}'
+    """
+    return f"x_{{{','.join(map(str, (channel, *(a - p for a, p in zip(at, padding, strict=True)))))}}}"
+
+
 def offsets(kernel: Sizes, stride: Sizes, dilation: Sizes, out: Sizes) -> Iterator[tuple[Any, Any]]:
     """For every entry of the kernel, the strided view of a padded image that this entry meets.
 

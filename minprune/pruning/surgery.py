@@ -7,11 +7,11 @@ are only taken out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..certificate import Certificate
 from ..datasets.samples import as_samples, count, rows
 from ..errors import MinpruneError
 from ..layers import Select
@@ -23,35 +23,6 @@ from .plan import Plan
 from .repair import repaired
 
 TRIAL_SAMPLES = 64  # how many inputs a certificate is taken on
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """The proof of a removal: the smaller network against the masked one, on the same inputs, before any repair.
-
-    Attributes
-    ----------
-    max_difference : float
-        The largest difference of any output. Floating networks are compared in float64: what is checked is the
-        surgery, not the rounding of float32.
-    bound : float
-        What rounding alone may cause: ``4 · ε · K · S`` with ε of float64, K the sum of all fan-ins on the way and S
-        the largest value met. It assumes that layers do not amplify; a worst-case bound would grow exponentially with
-        depth and prove nothing. Exact networks have the bound 0.
-    ok : bool
-        Whether the difference is within the bound.
-    inputs : str
-        What the comparison was made on.
-    """
-
-    max_difference: float
-    bound: float
-    ok: bool
-    inputs: str
-
-    def __str__(self) -> str:
-        verdict = "masked ≡ removed" if self.ok else "masked and removed DIFFER"
-        return f"{verdict}: largest difference {self.max_difference:.2g}, bound {self.bound:.2g}, on {self.inputs}"
 
 
 def mask(net: Graph, plan: Plan) -> Graph:
