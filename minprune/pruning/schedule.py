@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets.samples import as_splits
+from ..errors import PlanError
 from ..evaluation import Evaluation, evaluate
 from ..neurons import staying
 from ..nn import Graph
@@ -155,6 +156,11 @@ def prune(
     PruneResult
         ``.net`` is the smaller network, ``.report()`` tells what happened.
 
+    Raises
+    ------
+    PlanError
+        When `rounds` is below 1, or the strategy cannot be carried out; see `decide`.
+
     Notes
     -----
     Source: spec A2, A8 (document 2, 3.1).
@@ -168,6 +174,8 @@ def prune(
     >>> [len(step.plan) for step in res.history], res.net.neurons["dense1"].size
     ([2, 2], 12)
     """
+    if not isinstance(rounds, int | np.integer) or rounds < 1:
+        raise PlanError(f"rounds is {rounds!r}, expected a whole number of at least 1")
     generator = np.random.default_rng(rng)
     train, valid = as_splits(data)
     judge = train if valid is None else valid
@@ -179,6 +187,7 @@ def prune(
         scores = score(net, train, criterion, loss=loss, groups=groups, rng=generator, progress=progress)
         now = {group: len(values) for group, values in scores.items()}
         dense = dense or now
+        groups = list(dense)  # a depthwise convolution left with one channel makes a new group: not in later rounds
         kept = kept or {group: list(range(size)) for group, size in now.items()}
         plan = decide(scores, strategy if rounds == 1 else strategy.part(number / rounds, dense, now))
         small = remove(net, plan, repair=repair, data=train)

@@ -17,6 +17,7 @@ from minprune.ops import exact
 from minprune.pruning import surgery
 
 QUICK = settings(max_examples=70, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+SLOW_NUMBERS = settings(QUICK, max_examples=40)  # rationals take their time
 LONG = settings(max_examples=500, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -96,7 +97,7 @@ def test_masked_is_removed_in_float64(data: st.DataObject) -> None:
     assert_masked_is_removed(net, plan, inputs(net))
 
 
-@QUICK
+@SLOW_NUMBERS
 @given(st.data())
 def test_masked_is_removed_exactly_in_rationals(data: st.DataObject) -> None:
     net, plan = draw_both(data, exact=True)

@@ -1,0 +1,106 @@
+"""The cycle: scores, plan, removal, repair, fine-tuning and evaluation, round after round."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from networks import EXAMPLES, samples
+
+import minprune as mp
+from minprune.errors import PlanError
+from minprune.pruning.schedule import FineTune, prune
+
+
+def mlp() -> tuple[mp.Graph, Any]:
+    net = EXAMPLES["mlp"]()  # dense1: 5, dense2: 4
+    return net, samples(net, n=12)
+
+
+@pytest.mark.parametrize("rounds", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize(("strategy", "left"), [(mp.Global(0.5), 5), (mp.PerLayer(0.5), 5), (mp.Global(3), 6)])
+def test_the_strategys_fraction_is_the_final_total_however_many_rounds(rounds: int, strategy: Any, left: int) -> None:
+    net, data = mlp()
+    res = prune(net, data, "taylor", strategy, rounds=rounds)
+    assert len(res.history) == rounds
+    assert sum(res.net.neurons[g].size for g in ("dense1", "dense2")) == left
+    assert sum(len(step.plan) for step in res.history) == 9 - left
+
+
+def test_a_single_round_is_score_decide_and_remove() -> None:
+    net, data = mlp()
+    res = prune(net, data, "taylor", mp.PerLayer(0.5))
+    by_hand = mp.remove(net, mp.decide(mp.score(net, data, "taylor"), mp.PerLayer(0.5)))
+    assert res.net(data[0]).tobytes() == by_hand(data[0]).tobytes()
+    assert res.history[0].tuned is None
+    assert res.after is res.history[0].removed
+
+
+def test_several_rounds_score_what_is_left_anew() -> None:
+    net, data = mlp()
+    res = prune(net, data, "leave_one_out", mp.Global(4), rounds=4)
+    by_hand = net
+    for step in res.history:
+        scores = mp.score(by_hand, data, "leave_one_out")
+        assert step.plan.drop == mp.decide(scores, mp.Global(1)).drop
+        by_hand = mp.remove(by_hand, step.plan)
+    assert res.net(data[0]).tobytes() == by_hand(data[0]).tobytes()
+
+
+def test_what_was_kept_is_named_by_the_first_networks_indices() -> None:
+    net, data = mlp()
+    res = prune(net, data, "taylor", mp.PerLayer(0.5), rounds=2)
+    assert [len(kept) for kept in res.kept.values()] == [3, 2]
+    np.testing.assert_array_equal(res.net.params["dense1.W"], net.params["dense1.W"][res.kept["dense1"]])
+    gone = {g: [j for j in range(net.neurons[g].size) if j not in kept] for g, kept in res.kept.items()}
+    np.testing.assert_allclose(res.net(data[0]), mp.mask(net, mp.Plan(gone))(data[0]), rtol=1e-12)
+
+
+def test_the_given_network_is_not_changed_even_by_fine_tuning() -> None:
+    net, data = mlp()
+    before = {name: array.tobytes() for name, array in net.arrays.items()}
+    res = prune(net, data, "taylor", mp.Global(2), finetune=FineTune(epochs=2), repair="mean", rounds=2)
+    assert {name: array.tobytes() for name, array in net.arrays.items()} == before
+    assert all(step.tuned is not None and step.after is step.tuned for step in res.history)
+    assert res.state is not None
+
+
+def test_fine_tuning_lowers_the_training_loss_and_follows_from_the_seed() -> None:
+    net, data = mlp()
+    tune = FineTune(epochs=20)
+    first, same = (prune(net, data, "taylor", mp.Global(4), finetune=tune, rng=3) for _ in range(2))
+    assert first.after.loss < first.history[0].removed.loss
+    assert first.net(data[0]).tobytes() == same.net(data[0]).tobytes()
+
+
+def test_fine_tuning_works_where_the_repair_makes_new_biases() -> None:
+    net = EXAMPLES["mlp without bias"]()
+    data = samples(net, n=12)
+    res = prune(net, data, "taylor", mp.Global(2), rounds=2, finetune=FineTune(epochs=1), repair="mean")
+    assert "dense2.b" in res.net.params
+
+
+def test_a_depthwise_network_can_be_pruned_to_one_channel_in_rounds() -> None:
+    net = EXAMPLES["depthwise"]()
+    res = prune(net, samples(net), "taylor", mp.PerLayer({"conv1": 3, "conv3": 1}), rounds=3)
+    assert (res.net.neurons["conv1"].size, res.net.neurons["conv3"].size) == (1, 2)
+
+
+def test_evaluation_is_on_validation_data_where_there_is_some() -> None:
+    digits = mp.data.digits()
+    net = mp.Sequential(mp.Dense(64, 8), mp.ReLU(), mp.Dense(8, 10))
+    res = prune(net, digits, "magnitude_l2", mp.PerLayer(0.25), rounds=2)
+    assert res.evaluated_on == "validation"
+    assert res.after.accuracy == mp.evaluate(res.net, digits.valid, runtime=()).accuracy
+    text = res.report()
+    assert "accuracy" in text
+    assert "evaluated on validation data" in text
+    assert "masked ≡ removed" in text
+    regression, data = mlp()
+    assert "rmse" in prune(regression, data, "taylor", mp.Global(1)).report()
+
+
+@pytest.mark.parametrize("rounds", [0, -1, 1.5])
+def test_there_is_at_least_one_round(rounds: Any) -> None:
+    net, data = mlp()
+    with pytest.raises(PlanError, match=r"rounds is .*, expected a whole number of at least 1"):
+        prune(net, data, rounds=rounds)
