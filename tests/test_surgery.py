@@ -213,3 +213,10 @@ def test_what_remove_cannot_use_is_refused_by_name(
 ) -> None:
     with pytest.raises(error, match=message):
         mp.remove(EXAMPLES["mlp"](), mp.Plan({"dense1": [0]}), **arguments)
+
+
+def test_a_network_that_computes_no_numbers_is_refused() -> None:
+    net = mp.Sequential(mp.Dense(2, 3), mp.ReLU(), mp.Dense(3, 1))
+    net.params["dense2.b"] = [np.nan]
+    with pytest.raises(DataError, match="look for NaN in its weights"):
+        mp.remove(net, mp.Plan({"dense1": [0]}))

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..certificate import Certificate
 from ..datasets.samples import as_samples, count, rows
-from ..errors import MinpruneError
+from ..errors import DataError, MinpruneError
 from ..layers import Select
 from ..neurons import staying
 from ..nn import Graph, Node
@@ -110,6 +110,8 @@ def remove(net: Graph, plan: Plan, repair: str | None = None, data: Any = None) 
     plan.check(net)
     small = _cut(_with_selects(net, plan), plan)
     certificate = certify(mask(net, plan), small, data)
+    if not np.isfinite(certificate.max_difference):
+        raise DataError("the network's output is not finite on the certificate's inputs; look for NaN in its weights")
     if not certificate.ok:
         raise MinpruneError(f"removal failed its check ({certificate}); please report this network")
     small = repaired(net, small, plan, repair, data)
