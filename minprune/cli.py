@@ -13,6 +13,10 @@ from typing import Any
 from . import __version__
 from .errors import MinpruneError
 
+# One BLAS thread, unless the user has set another number. NumPy reads it when it is first imported, by the command.
+# The matrices here are small: a second thread gains little, and where another program wants its core, the two wait for
+# each other (a demo of half a minute took two). And "same seed, same bytes" holds at a fixed number of threads.
+THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 DATA = "digits, mnist, fashion-mnist, or a path: .npz, .csv, a folder of IDX files"
 
 
@@ -39,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     args = _parser().parse_args(argv)
+    for variable in THREADS:
+        os.environ.setdefault(variable, "1")
     try:
         text, content = getattr(import_module(".commands", __package__), args.command)(args)
     except MinpruneError as error:

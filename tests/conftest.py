@@ -7,6 +7,10 @@ here also lets tests in subfolders import `networks`.
 from __future__ import annotations
 
 import os
+
+# Before NumPy is imported: BLAS threads that wait for each other on a busy machine make tests many times slower.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 from pathlib import Path
 
 import pytest
