@@ -127,6 +127,17 @@ def test_a_kink_within_the_step_is_told_from_a_wrong_gradient(witness: str, near
     assert not at_kink(absolute, {"x": np.array([0.5])}, "x", "complex step", (0,), -1.0)
 
 
+@pytest.mark.parametrize(("jump", "explains"), [(0.01, True), (1e-5, False)])
+def test_slopes_far_apart_are_a_kink_even_where_the_gradient_is_not_between_them(jump: float, explains: bool) -> None:
+    """Several kinks at one place: each rule keeps to its own side, and together they are on neither."""
+
+    def bent(arrays: Any) -> Any:
+        x = arrays["x"]
+        return (x + jump * x * (x > 0)).sum()
+
+    assert at_kink(bent, {"x": np.zeros(1)}, "x", "central difference", (0,), 0.5) == explains
+
+
 def test_entries_at_a_kink_are_counted_and_left_out() -> None:
     report = check_op(ReLU, np.array([[0.0, 0.5, -0.5, 0.0]]))
     assert report.ok
