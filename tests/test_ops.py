@@ -10,7 +10,7 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 from op_cases import CASES, Case, eighths
 
-from minprune.errors import DtypeError, MinpruneError, ShapeError
+from minprune.errors import DataError, DtypeError, MinpruneError, ShapeError
 from minprune.gradcheck import check_op
 from minprune.ops import (
     LOSSES,
@@ -31,6 +31,7 @@ from minprune.ops import (
     ReLU,
     Sigmoid,
     Softmax,
+    Take,
     Tanh,
     Term,
     exact,
@@ -234,6 +235,26 @@ def test_rationals_among_floats_are_refused() -> None:
 def test_targets_that_would_be_stretched_are_refused(op: type[Op]) -> None:
     with pytest.raises(ShapeError, match=rf"{op.name}: t has shape \(3,\), expected that of y, \(3, 1\)"):
         apply(op, eighths(3, 1), eighths(3))
+
+
+@pytest.mark.parametrize(
+    ("t", "error", "message"),
+    [
+        (np.array([-1, 0]), DataError, "labels go from -1 to 0, expected 0 to 2"),
+        (np.array([0, 3]), DataError, "labels go from 0 to 3, expected 0 to 2"),
+        (np.array([0.0, 1.0]), DataError, "t holds float64, expected integer labels, or rows"),
+        (np.eye(3)[:1], ShapeError, r"t has shape \(1, 3\), expected \(2,\) labels or \(2, 3\) rows"),
+        (np.array([0]), ShapeError, r"t has shape \(1,\)"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(t: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"cross_entropy: {message}"):
+        apply(CrossEntropy, eighths(2, 3), t)
+
+
+def test_a_mask_is_no_index() -> None:
+    with pytest.raises(DtypeError, match=r"take: index holds bool, expected integers; of a mask take np.flatnonzero"):
+        apply(Take, eighths(2, 2), np.array([True, False]))
 
 
 # Conventions --------------------------------------------------------------------------------------------------------

@@ -128,6 +128,13 @@ def test_terms_of_conv_name_channel_and_place() -> None:
         "W_{2,0,1,1} x_{1,0,0}",
         "b_{2}",
     ]
+    grouped = next(case for case in CASES if case.label == "1d dilation 2 groups 2 no bias").call()
+    assert [term.tex for term in Conv.terms(grouped, (0, 1, 1))] == [
+        "W_{1,0,0} x_{2,1}",
+        "W_{1,0,1} x_{2,3}",
+        "W_{1,1,0} x_{3,1}",
+        "W_{1,1,1} x_{3,3}",
+    ]
 
 
 def test_settings_that_are_not_given_change_nothing() -> None:
