@@ -1,4 +1,4 @@
-"""The book of ops: every op on every case of `op_cases`, every entry; and the conventions that an op states."""
+"""The book of ops: every op on every case of `op_cases`, every entry."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ from op_cases import CASES, Case
 
 from minprune.errors import DtypeError
 from minprune.gradcheck import check_op
-from minprune.ops import (
-    OPS,
-    Op,
-    Term,
-    exact,
-)
+from minprune.ops import OPS, Op, Term, exact
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 exact_case = pytest.mark.parametrize("case", [case for case in CASES if case.op.exact], ids=str)
