@@ -238,3 +238,8 @@ def test_the_list_of_ops_names_each_once_and_holds_all_losses() -> None:
     assert len(set(names)) == len(names)
     assert set(LOSSES) == {"half_squared_error", "mse", "cross_entropy"}
     assert set(LOSSES.values()) <= set(OPS)
+
+
+def test_terms_of_activations_name_the_neuron() -> None:
+    call = run(ReLU, (eighths(2, 3),), {})
+    assert [term.tex for term in ReLU.terms(call, (1, 2))] == [r"x_{2}\,[x_{2} > 0]"]
