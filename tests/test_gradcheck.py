@@ -12,7 +12,7 @@ from op_cases import eighths
 import minprune as mp
 from minprune.errors import MinpruneError, ShapeError
 from minprune.gradcheck import Finding, Report, check, check_op
-from minprune.ops import Affine, Array, Call, Op, ReLU, Sigmoid, Tanh, rule
+from minprune.ops import Affine, Array, Call, Mul, Op, ReLU, Sigmoid, Tanh, rule
 from minprune.witnesses import at_kink, central_difference, complex_step, exact_difference
 
 WITNESSES = {"complex step", "central difference", "exact rationals"}
@@ -127,6 +127,17 @@ def test_a_kink_within_the_step_is_told_from_a_wrong_gradient(witness: str, near
     assert not at_kink(absolute, {"x": np.array([0.5])}, "x", "complex step", (0,), -1.0)
 
 
+@pytest.mark.parametrize(("jump", "explains"), [(0.01, True), (1e-5, False)])
+def test_slopes_far_apart_are_a_kink_even_where_the_gradient_is_not_between_them(jump: float, explains: bool) -> None:
+    """Several kinks at one place: each rule keeps to its own side, and together they are on neither."""
+
+    def bent(arrays: Any) -> Any:
+        x = arrays["x"]
+        return (x + jump * x * (x > 0)).sum()
+
+    assert at_kink(bent, {"x": np.zeros(1)}, "x", "central difference", (0,), 0.5) == explains
+
+
 def test_entries_at_a_kink_are_counted_and_left_out() -> None:
     report = check_op(ReLU, np.array([[0.0, 0.5, -0.5, 0.0]]))
     assert report.ok
@@ -167,6 +178,13 @@ def test_numbers_that_round_are_compared_with_rationals_to_rounding() -> None:
     report = check_op(Affine, x, W, b)
     assert report.ok
     assert {f.allowed for f in report.findings if f.witness == "exact rationals"} == {1e-12}
+
+
+def test_errors_are_relative_to_the_largest_gradient() -> None:
+    a, b = (1e6 * np.random.default_rng(seed).standard_normal(3) for seed in (0, 1))
+    report = check_op(Mul, a, b)
+    assert report.ok, str(report)
+    assert max(abs(f.backward - f.witnessed) for f in report.findings) > 1e-6
 
 
 def test_an_empty_argument_has_nothing_to_compare() -> None:

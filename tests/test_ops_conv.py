@@ -128,3 +128,19 @@ def test_terms_of_conv_name_channel_and_place() -> None:
         "W_{2,0,1,1} x_{1,0,0}",
         "b_{2}",
     ]
+    grouped = next(case for case in CASES if case.label == "1d dilation 2 groups 2 no bias").call()
+    assert [term.tex for term in Conv.terms(grouped, (0, 1, 1))] == [
+        "W_{1,0,0} x_{2,1}",
+        "W_{1,0,1} x_{2,3}",
+        "W_{1,1,0} x_{3,1}",
+        "W_{1,1,1} x_{3,3}",
+    ]
+
+
+def test_settings_that_are_not_given_change_nothing() -> None:
+    """Convolution goes step by step without padding; pools halve the image; nothing is grouped or dilated."""
+    x, W = eighths(1, 2, 4, 6), eighths(2, 2, 3, 3, seed=1)
+    step = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1), "groups": 1}
+    assert np.array_equal(apply(Conv, x, W, None), apply(Conv, x, W, None, **step))
+    for op in (MaxPool, AvgPool):
+        assert np.array_equal(apply(op, x), apply(op, x, kernel=(2, 2), stride=(2, 2), padding=(0, 0)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import ShapeError
+from ..errors import DataError, ShapeError
 from .op import Array, Call, Op, Term, divide, real, rule
 
 
@@ -28,6 +28,18 @@ def one_hot(t: Array, classes: int, dtype: np.dtype[np.generic]) -> Array:
     rows = np.zeros((len(t), classes), dtype=dtype)
     rows[np.arange(len(t)), t] = 1
     return rows
+
+
+def _target_rows(c: Call) -> Array:
+    """Targets as rows, after a look at them. NumPy would take label −1 for the last class, and stretch a single row."""
+    n, classes = c.y.shape
+    if c.t.shape not in ((n,), (n, classes)):
+        raise ShapeError(f"{c.op.name}: t has shape {c.t.shape}, expected {(n,)} labels or {(n, classes)} rows")
+    if c.t.ndim == 1 and c.t.dtype.kind not in "iu":
+        raise DataError(f"{c.op.name}: t holds {c.t.dtype}, expected integer labels, or rows")
+    if c.t.ndim == 1 and n and (c.t.min() < 0 or c.t.max() >= classes):
+        raise DataError(f"{c.op.name}: labels go from {c.t.min()} to {c.t.max()}, expected 0 to {classes - 1}")
+    return one_hot(c.t, classes, c.y.dtype)
 
 
 def _difference(c: Call) -> Array:
@@ -127,17 +139,17 @@ class CrossEntropy(Op):
     exact = False
 
     def forward(c: Call) -> Array:
-        t = one_hot(c.t, c.y.shape[1], c.y.dtype)
+        t = _target_rows(c)
         return log_sum_exp(c.y) * t.sum(axis=1) - (c.y * t).sum(axis=1)
 
     @rule(r"\bar{y}_{nk} = g_n\, (\mathrm{softmax}(y_n)_k - [k = t_n])")
     def grad_y(c: Call, g: Array) -> Array:
-        t = one_hot(c.t, c.y.shape[1], c.y.dtype)
+        t = _target_rows(c)
         share = np.exp(c.y - log_sum_exp(c.y)[:, None])
         return g[:, None] * (share * t.sum(axis=1, keepdims=True) - t)
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         n = index[0]
-        t = one_hot(c.t, c.y.shape[1], c.y.dtype)[n]
+        t = _target_rows(c)[n]
         start = Term(r"\log \sum_k e^{y_k}", (log_sum_exp(c.y)[n], t.sum()))
         return [start, *(Term(f"-t_{{{k}}} y_{{{k}}}", (-1, t[k], c.y[n, k])) for k in np.flatnonzero(t))]

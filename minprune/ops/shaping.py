@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import DtypeError
 from .op import Array, Call, Op, Term, along_channels, divide, rule, sum_to_shape
 
 
@@ -65,6 +66,8 @@ class Take(Op):
     shapes = "x (N, C, …), index (K,) -> y (N, K, …)"
 
     def forward(c: Call) -> Array:
+        if c.index.dtype.kind not in "iu":
+            raise DtypeError(f"take: index holds {c.index.dtype}, expected integers; of a mask take np.flatnonzero")
         return c.x[:, c.index]
 
     @rule(r"\bar{x}_{n,c} = \sum_k g_{n,k}\,[i_k = c]")
