@@ -19,7 +19,7 @@ from minprune.tensor import apply
 
 INF = float("inf")
 HALF = "half_squared_error"
-GRADIENT = [name for name, rule in CRITERIA.items() if "gradient" in rule.needs]
+GRADIENT = [name for name, rule in CRITERIA.items() if {"gradient", "curvature"} & set(rule.needs) == {"gradient"}]
 SCORED = [name for name in SINGLE_INPUT if hidden(EXAMPLES[name]())]
 
 
@@ -66,6 +66,8 @@ BY_HAND = {
     "taylor": lambda effects, slopes: mean(abs(e) for e in effects),
     "taylor_mean": lambda effects, slopes: abs(mean(effects)),
     "taylor_signed": lambda effects, slopes: -mean(effects),
+    "taylor_squared": lambda effects, slopes: mean(e * e for e in effects),
+    "fisher": lambda effects, slopes: mean(e * e for e in effects) / 2,
 }
 
 
@@ -409,8 +411,9 @@ def test_every_criterion_states_name_formula_needs_and_source(name: str) -> None
     assert rule.name == name
     assert MathTextParser("agg").parse(f"${rule.formula}$").width > 0
     assert rule.source
-    assert set(rule.needs) <= {"data", "labels", "gradient"}
+    assert set(rule.needs) <= {"data", "labels", "gradient", "curvature"}
     assert ("labels" in rule.needs) <= ("data" in rule.needs)
+    assert ("curvature" in rule.needs) <= ("gradient" in rule.needs) <= ("data" in rule.needs)
     assert rule.__doc__
     assert "Source:" in rule.__doc__
 
