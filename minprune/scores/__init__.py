@@ -14,10 +14,12 @@ from ..neurons import NeuronGroup, check_neuron, fingerprint, hidden
 from ..nn import Graph
 from ..reports import table
 from ..targets import choose_loss
+from .activations import ActivationMean, ActivationOutgoing, ActivationRms, Apoz
 from .base import Context, Criterion, Scores, Vector
 from .baselines import Random
 from .curvature import Curvature, Taylor2
-from .magnitude import MagnitudeL1, MagnitudeL1Outgoing, MagnitudeL2, MagnitudeL2Outgoing
+from .filters import BnScale, Fpgm
+from .magnitude import MagnitudeL1, MagnitudeL1Outgoing, MagnitudeL2, MagnitudeL2Outgoing, MagnitudeProduct
 from .oracle import LeaveOneOut
 from .spec import (
     InverseSensitivity,
@@ -47,6 +49,13 @@ CRITERIA: dict[str, type[Criterion]] = {
         MagnitudeL2,
         MagnitudeL1Outgoing,
         MagnitudeL2Outgoing,
+        MagnitudeProduct,
+        BnScale,
+        Fpgm,
+        ActivationMean,
+        ActivationRms,
+        Apoz,
+        ActivationOutgoing,
         Random,
         LeaveOneOut,
     )
