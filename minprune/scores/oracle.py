@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ..neurons import NOBODY, NeuronGroup, Read
+from ..neurons import NOBODY, Ids, NeuronGroup, Read
 from ..nn import Graph
 from ..ops import LOSSES, Array
 from ..progress import bar
@@ -115,7 +115,7 @@ class _Batch:
         at_once = self._at_once(group)
         for start in range(0, len(open_), at_once):
             chosen = open_[start : start + at_once]
-            total[chosen] = self._changes(self._output_without(group, [sets[i] for i in chosen]), len(chosen))
+            total[chosen] = self._changes(self.output_without(group, [sets[i] for i in chosen]), len(chosen))
             advance(len(chosen))
         return total
 
@@ -146,7 +146,7 @@ class _Batch:
                 entries += prod(getattr(node.layer, "kernel", (0,))) * self.values[node.inputs[0]].size
         return max(1, STACKED // max(1, entries))
 
-    def _output_without(self, group: NeuronGroup, sets: list[Set]) -> Array:
+    def output_without(self, group: NeuronGroup, sets: list[Set]) -> Array:
         """The network's outputs without each of the sets, one below the other: (sets·N, …)."""
         reads = {reader: read for read in group.reads for reader in read.readers}
         changed: dict[str, Any] = {}
@@ -161,15 +161,14 @@ class _Batch:
         return changed[self.net.output]
 
     def _updated(self, reader: str, group: NeuronGroup, read: Read, sets: list[Set]) -> Array:
-        """z − W[:, S] a[S] for every set S: what the layer makes of these channels alone is taken away."""
+        """The reader's z − W[:, S] a[S] for every set S."""
         z, a, W = self.values[reader], self.values[read.value], self.arrays[f"{reader}.W"]
         (columns,) = (piece.owner for piece in group.consumed if piece.array == f"{reader}.W")
+        layer = self.net.nodes[reader].layer
         without = np.empty((len(sets), *z.shape), dtype=z.dtype)
-        for i, members in enumerate(sets):
-            own = {"W": W[:, np.isin(columns, members)]}  # no bias
-            np.subtract(
-                z, self.net.nodes[reader].layer.forward(own, a[:, np.isin(read.owner, members)]), out=without[i]
-            )
+        for part, members in zip(without, sets, strict=True):
+            own = {"W": W[:, _within(columns, members)]}  # no bias
+            np.subtract(z, layer.forward(own, a[:, _within(read.owner, members)]), out=part)
         return without.reshape(-1, *z.shape[1:])
 
 
@@ -178,9 +177,14 @@ def _stacked(value: Array, count: int) -> Array:
     return np.concatenate([value] * count)
 
 
+def _within(owner: Ids, members: Set) -> Ids:
+    """The positions that belong to one of the members. (np.isin sorts: ten times slower for these few.)"""
+    return np.flatnonzero(np.logical_or.reduce([owner == j for j in members]))
+
+
 def _closed(value: Array, read: Read, sets: Iterable[Set]) -> Array:
     """A stacked value with the channels of each set at 0 in its own part."""
     value = value.copy()
     for part, members in zip(np.split(value, len(list(sets))), sets, strict=True):
-        part[:, np.isin(read.owner, members)] = 0
+        part[:, _within(read.owner, members)] = 0
     return value
