@@ -35,7 +35,7 @@ class LeastSquares:
     D = diag(1, …, 1, 0).
 
     So the old weights are what λ pulls towards: a direction in which the samples say nothing stays as it was, λ → 0
-    is plain least squares, and λ → ∞ is the mean repair.
+    is plain least squares, and λ → ∞ leaves the bias alone to be fitted, which is the mean repair.
 
     Readers are refitted in the order in which they compute, each on what the smaller network, repaired so far, gives
     it: errors of earlier layers are corrected by later ones and do not pile up. In a convolution every place of every
