@@ -148,7 +148,7 @@ def _prune(add: Adder) -> None:
     add("--strategy", choices=("global", "per-layer", "threshold"), default="global", help="how to choose (global)")
     add("--remove", type=float, default=0.5, help="fraction of hidden neurons removed, or the quantile (0.5)")
     add("--rounds", type=int, default=1, help="in how many rounds (1)")
-    add("--repair", choices=("mean",), help="make up for the removed neurons without training")
+    add("--repair", choices=("mean", "least_squares"), help="make up for the removed neurons without training")
     add("--epochs", type=int, default=0, help="fine-tuning after each round (0)")
     _training(add)
     add("-o", "--output", default="pruned.npz", help="where the smaller network is saved (pruned.npz)")

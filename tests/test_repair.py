@@ -8,7 +8,9 @@ import pytest
 from networks import EXAMPLES, inputs, randomised, samples
 
 import minprune as mp
+from minprune.cli import main
 from minprune.ops import Array
+from minprune.pruning.repair import REPAIRS
 
 
 def constant(net: mp.Graph, *rows: tuple[str, int]) -> mp.Graph:
@@ -168,3 +170,9 @@ def test_the_repair_keeps_shapes_dtype_and_what_it_was_given(name: str) -> None:
     assert {array.dtype for array in repaired.params.values()} == {np.dtype(np.float32)}
     assert repaired(x).shape == net(x).shape
     assert repaired.certificate.ok
+
+
+def test_the_command_line_offers_every_repair_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["prune", "--help"])
+    assert f"{{{','.join(REPAIRS)}}}" in capsys.readouterr().out

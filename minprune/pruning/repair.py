@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..datasets.samples import as_samples
 from ..errors import DataError, PlanError
 from ..neurons import Read
-from ..nn import Graph, Node
+from ..nn import Graph
 from ..ops import Array
+from .least_squares import LeastSquares
 from .plan import Plan
+from .readers import readers_of_dropped, rows_left, with_biases
+
+
+class Repair(Protocol):
+    """A way to repair: from the network before and after the plan's removal, and samples, to a repaired network."""
+
+    def __call__(self, net: Graph, small: Graph, plan: Plan, x: Any) -> Graph:
+        """Return a repaired copy of `small`."""
 
 
 def mean_repair(net: Graph, small: Graph, plan: Plan, x: Any) -> Graph:
@@ -55,18 +62,13 @@ def mean_repair(net: Graph, small: Graph, plan: Plan, x: Any) -> Graph:
     array([15.])
     """
     values = net.run(net.take(x), net.arrays)
-    nodes, arrays = dict(small.nodes), small.arrays
+    repaired = with_biases(small, readers_of_dropped(net, plan))
     for name, neurons in plan.drop.items():
         for read in net.neurons[name].reads:
             means = _dropped_means(values[read.value], read, neurons)
-            for reader in read.readers:
-                shift = _response(net, reader, means)[_rows_left(net, reader, plan)]
-                bias = f"{reader}.b"
-                if bias not in arrays:
-                    nodes[reader] = Node(replace(nodes[reader].layer, bias=True), nodes[reader].inputs)  # type: ignore[call-arg]
-                    arrays[bias] = np.zeros_like(shift)
-                arrays[bias] = arrays[bias] + shift
-    return Graph.assemble(nodes, small.inputs, small.output, arrays, small.input_shapes)
+            for reader in read.readers if means.any() else ():
+                repaired.params[f"{reader}.b"] += _response(net, reader, means)[rows_left(net, reader, plan)]
+    return repaired
 
 
 def _dropped_means(value: Array, read: Read, neurons: list[int]) -> Array:
@@ -84,21 +86,11 @@ def _response(net: Graph, reader: str, means: Array) -> Array:
     return blocks.reshape(-1)
 
 
-def _rows_left(net: Graph, reader: str, plan: Plan) -> Array:
-    """Which of a layer's own neurons are still there."""
-    left = np.ones(len(net.params[f"{reader}.W"]), dtype=bool)
-    for name, neurons in plan.drop.items():
-        for piece in net.neurons[name].produced:
-            if piece.array == f"{reader}.W":
-                left &= ~np.isin(piece.owner, neurons)
-    return left
+REPAIRS: dict[str, Repair] = {"mean": mean_repair, "least_squares": LeastSquares()}
 
 
-REPAIRS: dict[str, Callable[[Graph, Graph, Plan, Any], Graph]] = {"mean": mean_repair}
-
-
-def repaired(net: Graph, small: Graph, plan: Plan, repair: str | None, data: Any) -> Graph:
-    """Apply a repair by name; None leaves the network as it is.
+def repaired(net: Graph, small: Graph, plan: Plan, repair: str | Repair | None, data: Any) -> Graph:
+    """Apply a repair, given by its name or itself; None leaves the network as it is.
 
     Raises
     ------
@@ -109,9 +101,13 @@ def repaired(net: Graph, small: Graph, plan: Plan, repair: str | None, data: Any
     """
     if repair is None:
         return small
-    if repair not in REPAIRS:
+    if isinstance(repair, str) and repair in REPAIRS:
+        work = REPAIRS[repair]
+    elif callable(repair):
+        work = repair
+    else:
         raise PlanError(f"unknown repair {repair!r}; expected None or one of {', '.join(REPAIRS)}")
     if data is None:
         raise DataError(f"repair={repair!r} needs data: pass data=x (labels are not used)")
     x, _ = as_samples(data, labels=False)
-    return REPAIRS[repair](net, small, plan, x)
+    return work(net, small, plan, x)

@@ -18,6 +18,7 @@ from ..scores import Criterion, Scores, score
 from ..train import fit
 from .deciding import Global, Strategy, decide
 from .plan import Plan
+from .repair import Repair
 from .surgery import remove
 
 
@@ -114,7 +115,7 @@ def prune(
     *,
     rounds: int = 1,
     finetune: FineTune | None = None,
-    repair: str | None = None,
+    repair: str | Repair | None = None,
     groups: list[str] | tuple[str, ...] | None = None,
     loss: str | None = None,
     state: OptimizerState | None = None,
@@ -138,7 +139,7 @@ def prune(
         In how many equal parts to remove, scoring anew before each.
     finetune : FineTune, optional
         Training after every removal; without one there is none.
-    repair : {None, "mean"}
+    repair : {None, "mean", "least_squares"} or a repair
         See `remove`.
     groups : names, optional
         Which groups to prune; by default all hidden ones.

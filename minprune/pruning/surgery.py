@@ -20,7 +20,7 @@ from ..nn import Graph, Node
 from ..ops import Array
 from ..recording import with_gates
 from .plan import Plan
-from .repair import repaired
+from .repair import Repair, repaired
 
 TRIAL_SAMPLES = 64  # how many inputs a certificate is taken on
 
@@ -64,7 +64,7 @@ def mask(net: Graph, plan: Plan) -> Graph:
     return masked
 
 
-def remove(net: Graph, plan: Plan, repair: str | None = None, data: Any = None) -> Graph:
+def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any = None) -> Graph:
     """Make the smaller network: every array loses what belongs to the dropped neurons.
 
     Parameters
@@ -73,7 +73,7 @@ def remove(net: Graph, plan: Plan, repair: str | None = None, data: Any = None) 
         Is not changed.
     plan : Plan
         Which neurons.
-    repair : {None, "mean"}
+    repair : {None, "mean", "least_squares"} or a repair such as `LeastSquares(ridge=1e-2)`
         How the remaining network makes up for the loss; see `minprune.pruning.repair`.
     data : (x, y), x, Samples or Dataset, optional
         What the repair and the certificate are computed on; the certificate does with seeded random inputs.
