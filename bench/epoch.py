@@ -4,7 +4,7 @@
 
 MNIST, float32, Adam, batch 128, the same network and order of work: an MLP 784-300-100-10 and LeNet-5 (20-50-500). Both
 engines take turns in one process (an epoch each), with the same number of threads; medians, and the ratio of each pair.
-PyTorch runs with its fused Adam and channels_last, its batches cut from one tensor in memory, and both with an allocator
+PyTorch runs with its fused Adam and channels_last, its batches cut from one tensor, and both with an allocator
 that keeps large blocks. No validation is timed, and no dropout is used.
 """
 

@@ -98,6 +98,19 @@ def _sizes(text: str) -> list[int]:
     return sizes
 
 
+def _amount(text: str) -> float | dict[str, float]:
+    """Read 0.5, or dense1=0.3,dense2=0.5."""
+    if "=" not in text:
+        return float(text)
+    pairs = (part.split("=") for part in text.split(","))
+    return {group: float(fraction) for group, fraction in pairs}
+
+
+# argparse names the type when it refuses a value.
+_sizes.__name__ = "list of layer sizes such as 300-100"
+_amount.__name__ = "fraction, or list such as dense1=0.3,dense2=0.5"
+
+
 def _demo(add: Adder) -> None:
     add("--out", default="minprune-demo", help="folder for the figures and the pruned model (minprune-demo)")
     add("--seeds", type=int, default=5, help="how many seeds to run (5)")
@@ -128,7 +141,7 @@ def _model_and_data(add: Adder) -> None:
 
 def _score(add: Adder) -> None:
     _model_and_data(add)
-    add("--criterion", default="taylor", help="how to score (taylor)")
+    add("--criterion", default="taylor", help="how to score (taylor); minprune formulas --criteria lists all")
     add("--seed", type=int, default=0, help="for criteria that draw (0)")
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
     add("-o", "--output", help="also write all scores as JSON to this file")
@@ -144,9 +157,9 @@ def _agreement(add: Adder) -> None:
 
 def _prune(add: Adder) -> None:
     _model_and_data(add)
-    add("--criterion", default="taylor", help="how to score (taylor)")
+    add("--criterion", default="taylor", help="how to score (taylor); minprune formulas --criteria lists all")
     add("--strategy", choices=("global", "per-layer", "threshold"), default="global", help="how to choose (global)")
-    add("--remove", type=float, default=0.5, help="fraction of hidden neurons removed, or the quantile (0.5)")
+    add("--remove", type=_amount, default=0.5, help="fraction, or by group: dense1=0.3,conv2=0.5 (0.5)")
     add("--rounds", type=int, default=1, help="in how many rounds (1)")
     add("--repair", choices=("mean", "least_squares"), help="make up for the removed neurons without training")
     add("--epochs", type=int, default=0, help="fine-tuning after each round (0)")
@@ -186,7 +199,7 @@ def _listing(add: Adder) -> None:
 
 COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
     "demo": ("The whole cycle on handwritten digits, with figures.", "minprune demo --seeds 1", _demo),
-    "train": ("Train a network.", "minprune train digits --hidden 64-32 --epochs 5 -o model.npz", _train),
+    "train": ("Train a network.", "minprune train digits --hidden 64-32 --epochs 30 -o model.npz", _train),
     "score": ("Score the neurons of a network.", "minprune score model.npz digits --criterion taylor", _score),
     "agreement": (
         "Hold every score against the exact cost of each removal.",

@@ -14,10 +14,10 @@ from . import fetching
 from . import worked as worked_example
 from .comparison import compare as compare_networks
 from .datasets.known import SETS
-from .errors import DataError
+from .errors import DataError, FileError
 from .evaluation import evaluate as evaluate_network
 from .files import atomic_write
-from .formats import load, save
+from .formats import FORMATS, load, save
 from .models import lenet5, mlp
 from .nn import Graph
 from .ops import OPS
@@ -69,6 +69,7 @@ def demo(args: Namespace) -> Outcome:
 
 def train(args: Namespace) -> Outcome:
     """Train a network and save it."""
+    _can_be_written(args.output)
     data = read_data(args.data, flat=args.net == "mlp", label=args.label)
     net = _new_network(args, data.train)
     history = fit(
@@ -83,8 +84,27 @@ def train(args: Namespace) -> Outcome:
     )
     save(net, args.output)
     found = evaluate_network(net, data, runtime=())
-    text = f"{history}\n\non the test part:\n{found}\nsaved to {args.output}"
+    text = f"{_read_as(data.train)}\n{history}\n\non the test part:\n{found}\nsaved to {args.output}"
     return text, {"output": args.output, "test": found.as_dict(), "history": history.as_dict()}
+
+
+def _can_be_written(path: str) -> None:
+    """Refuse a path that a network cannot be saved to, before the work and not after it."""
+    if Path(path).suffix not in FORMATS:
+        raise FileError(f"{path}: a network is saved as {' or '.join(FORMATS)}")
+    if not Path(path).absolute().parent.is_dir():
+        raise FileError(f"{path}: the folder {Path(path).absolute().parent} does not exist; make it first")
+
+
+def _read_as(samples: Any) -> str:
+    """What the data were taken for: nobody should have to guess."""
+    x, y = samples
+    if y.dtype.kind in "iu":
+        names = f" ({', '.join(samples.classes[:10])})" if samples.classes else ""
+        kind = f"{int(y.max()) + 1} classes{names}"
+    else:
+        kind = "numbers to predict (a regression)"
+    return f"read as {len(x)} training samples of shape {x.shape[1:]}, x from {x.min():.3g} to {x.max():.3g}; y: {kind}"
 
 
 def _new_network(args: Namespace, samples: Any) -> Graph:
@@ -131,6 +151,7 @@ def agreement(args: Namespace) -> Outcome:
 
 def prune(args: Namespace) -> Outcome:
     """Prune a network and save what is left."""
+    _can_be_written(args.output)
     net = load(args.model)
     data = _for_network(net, args, args.data)
     finetune = None
@@ -160,6 +181,8 @@ def prune(args: Namespace) -> Outcome:
 
 
 def _strategy(args: Namespace) -> Strategy:
+    if isinstance(args.remove, dict):
+        return PerLayer(args.remove)
     if args.strategy == "threshold":
         return Threshold(quantile=args.remove)
     return PerLayer(args.remove) if args.strategy == "per-layer" else Global(args.remove)

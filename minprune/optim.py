@@ -40,6 +40,9 @@ class OptimizerState:
     step: int = 0
     slots: dict[str, dict[str, Array]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"<OptimizerState: step {self.step}, {len(self.slots)} parameters>"
+
     def memory(self, param: str, like: Array, *names: str) -> list[Array]:
         """Give the remembered arrays of one parameter; zeros where nothing is remembered of it yet.
 

@@ -266,6 +266,9 @@ class Recording(Mapping[str, GroupRecord]):
             f"{group.name}: no one of {', '.join(values)} holds all its {group.size} neurons; look at places or tensors"
         )
 
+    def __repr__(self) -> str:
+        return f"<Recording: loss {self.loss:.6g} ({self.loss_name}), {len(self.losses)} samples; {', '.join(self)}>"
+
     def __getitem__(self, group: str) -> GroupRecord:
         check_neuron(self.net, group, 0)
         return GroupRecord(self, self.net.neurons[group])

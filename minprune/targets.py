@@ -78,5 +78,6 @@ def prepare_targets(y: Any, output_shape: tuple[int, ...], loss: str, dtype: np.
     if y.ndim == 1 and output_shape[1] == 1:
         y = y[:, None]
     if y.shape != output_shape:
-        raise ShapeError(f"{loss} needs targets of shape {output_shape}, got {y.shape}")
+        classes = "; for class labels make y integers" if y.ndim == 1 else ""
+        raise ShapeError(f"{loss} needs targets of shape {output_shape}, got {y.shape} of {y.dtype}{classes}")
     return exact(y) if dtype.kind == "O" else y.astype(dtype, copy=False)

@@ -186,6 +186,8 @@ def fit(
         raise DtypeError(f"fit: the network holds {net.dtype}; only float32 and float64 can be trained")
     if not net.params:
         raise StructureError("fit: the network has no parameters to train")
+    if not (optimizer is None or hasattr(optimizer, "update")) or isinstance(optimizer, type):
+        raise DataError(f"fit: optimizer is {optimizer!r}, expected an instance such as Adam(1e-3)")
     train, valid = as_splits(data)
     _check_settings(epochs, batch_size, clip_norm, patience, keep, valid)
     loss = choose_loss(train.y) if loss is None else loss

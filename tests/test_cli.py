@@ -109,6 +109,23 @@ def test_pruning_halves_the_hidden_neurons(model: Path, capsys: pytest.CaptureFi
     assert content["after"]["params"] < content["before"]["params"]
 
 
+def test_a_single_layer_can_be_pruned_by_name(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads(run(capsys, "prune", "model.npz", "digits", "--remove", "dense1=0.25", "--json"))
+    assert len(content["kept"]["dense1"]) == 12
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "a network is saved as .npz" in failure(capsys, "train", "digits", "-o", "model.pkl")
+    assert "does not exist; make it first" in failure(capsys, "prune", "model.npz", "digits", "-o", "no/where.npz")
+
+
+def test_training_says_what_the_data_were_taken_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "train", "digits", "--hidden", "4", "--epochs", "1")
+    assert text.startswith("read as 1078 training samples of shape (64,), x from 0 to 1; y: 10 classes\n")
+
+
 def test_the_report_of_pruning_shows_before_and_after(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = run(capsys, "prune", "model.npz", "digits", "--epochs", "1")
     assert "before" in text

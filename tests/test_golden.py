@@ -1,4 +1,4 @@
-"""The golden files, computed once more: in 40-digit decimals, by hand, without the engine and without a derivative rule."""
+"""The golden files computed once more: 40-digit decimals, without the engine, without a derivative rule."""
 
 from __future__ import annotations
 

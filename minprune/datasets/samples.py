@@ -61,6 +61,9 @@ class Samples:
     def __len__(self) -> int:
         return count(self.x)
 
+    def __repr__(self) -> str:
+        return f"<{len(self)} samples: x {_shape(self.x)}, y {self.y.dtype}{self.y.shape[1:] or ''}>"
+
     def __iter__(self) -> Iterator[Array]:
         return iter((self.x, self.y))
 
@@ -188,6 +191,10 @@ def check_labels(y: ArrayLike, classes: int) -> None:
     minprune.errors.DataError: y[1] is 3, but labels must be in 0..2 for a network with 3 outputs
     """
     y = _numbers(y, "y")
+    if classes == 1:
+        raise DataError(
+            "cross_entropy needs at least 2 outputs, the network has 1; for numbers as targets use loss='mse'"
+        )
     if y.ndim == 2 and y.shape[1] == classes and (classes > 1 or y.dtype.kind == "f"):
         return _check_rows(y)
     if y.ndim != 1:

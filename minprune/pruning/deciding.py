@@ -55,6 +55,10 @@ def decide(scores: Scores, strategy: Strategy) -> Plan:
     >>> decide(scores, Global(0.5)).drop
     {'dense1': [0, 3]}
     """
+    if not isinstance(scores, Scores):
+        raise PlanError(f"decide takes what score returns, got {type(scores).__name__}; by hand, make a Plan")
+    if not hasattr(strategy, "choose"):
+        raise PlanError(f"decide takes a strategy such as Global(0.5), got {strategy!r}")
     if not scores:
         raise PlanError("nothing to decide: there are no scores")
     return Plan(strategy.choose(scores), scores.fingerprint, f"{scores.criterion}, {strategy}")

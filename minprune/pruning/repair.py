@@ -6,14 +6,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..datasets.samples import as_samples
+from ..datasets.samples import as_samples, count, rows
 from ..errors import DataError, PlanError
-from ..neurons import Read
 from ..nn import Graph
-from ..ops import Array
+from ..ops import Array, divide
 from .least_squares import LeastSquares
 from .plan import Plan
 from .readers import readers_of_dropped, rows_left, with_biases
+
+BATCH = 1024  # samples at a time
 
 
 class Repair(Protocol):
@@ -61,20 +62,28 @@ def mean_repair(net: Graph, small: Graph, plan: Plan, x: Any) -> Graph:
     >>> small.params["dense2.b"]  # the constant neuron is replaced without loss
     array([15.])
     """
-    values = net.run(net.take(x), net.arrays)
+    means_of = _means(net, x, {read.value for name in plan.drop for read in net.neurons[name].reads})
     repaired = with_biases(small, readers_of_dropped(net, plan))
     for name, neurons in plan.drop.items():
         for read in net.neurons[name].reads:
-            means = _dropped_means(values[read.value], read, neurons)
+            means = np.where(np.isin(read.owner, neurons), means_of[read.value], 0).astype(net.dtype)
             for reader in read.readers if means.any() else ():
                 repaired.params[f"{reader}.b"] += _response(net, reader, means)[rows_left(net, reader, plan)]
     return repaired
 
 
-def _dropped_means(value: Array, read: Read, neurons: list[int]) -> Array:
-    """The mean of every channel of a value (C,); zero for the channels that stay."""
-    means = value.mean(axis=(0, *range(2, value.ndim)))
-    return np.where(np.isin(read.owner, neurons), means, 0).astype(value.dtype)
+def _means(net: Graph, x: Any, names: set[str]) -> dict[str, Array]:
+    """The mean of every channel of some values (C,), over samples and places, a batch at a time: memory stays flat."""
+    wide = None if net.dtype == object else np.float64  # rationals are exact as they are
+    totals: dict[str, Any] = dict.fromkeys(names, 0)
+    entries = dict.fromkeys(names, 0)  # of one channel
+    for start in range(0, count(x), BATCH):
+        values = net.run(net.take(rows(x, slice(start, start + BATCH))), net.arrays)
+        for name in names:
+            value = values[name]
+            totals[name] = totals[name] + value.sum(axis=(0, *range(2, value.ndim)), dtype=wide)
+            entries[name] += value.size // value.shape[1]
+    return {name: divide(totals[name], entries[name]) for name in names}
 
 
 def _response(net: Graph, reader: str, means: Array) -> Array:

@@ -77,6 +77,10 @@ class PruneResult:
         Of the last fine-tuning.
     evaluated_on : str
         "validation" or "training" data.
+    strategy : Global, PerLayer or Threshold
+        As given.
+    dense : dict
+        Group -> how many neurons it had.
     """
 
     net: Graph
@@ -85,11 +89,17 @@ class PruneResult:
     kept: dict[str, list[int]]
     state: OptimizerState | None
     evaluated_on: str
+    strategy: Strategy
+    dense: dict[str, int]
 
     @property
     def after(self) -> Evaluation:
         """Of the smaller network, on the same data as `before`."""
         return self.history[-1].after
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{group} {len(left)}" for group, left in self.kept.items())
+        return f"<PruneResult: {len(self.history)} round(s), {sizes} left; print(result.report()) tells more>"
 
     def report(self) -> str:
         """The rounds as a table."""
@@ -97,8 +107,9 @@ class PruneResult:
         head = ("round", "neurons removed", measure, f"{measure} tuned", "loss", "parameters", "MACs")
         rows: list[tuple[Any, ...]] = [_row("before", None, self.before, None, measure)]
         rows += [_row(str(n), r.plan, r.removed, r.tuned, measure) for n, r in enumerate(self.history, 1)]
-        note = f"{self.history[-1].plan.reason}; evaluated on {self.evaluated_on} data"
-        return f"{table(head, rows)}\n{note}\n{self.net.certificate}"
+        sizes = ", ".join(f"{g} {self.dense[g]} → {len(left)}" for g, left in self.kept.items())
+        note = f"{self.history[0].scores.criterion}, {self.strategy}; evaluated on {self.evaluated_on} data"
+        return f"{table(head, rows)}\n{sizes}\n{note}\nlast round: {self.net.certificate}"
 
 
 def _row(name: str, plan: Plan | None, now: Evaluation, tuned: Evaluation | None, measure: str) -> tuple[Any, ...]:
@@ -201,7 +212,8 @@ def prune(
         kept = {g: [i for j, i in enumerate(left) if j not in plan.drop.get(g, [])] for g, left in kept.items()}
         history.append(Round(scores, plan, removed, tuned))
         net = small
-    return PruneResult(net, before, history, kept, state, "training" if valid is None else "validation")
+    part = "training" if valid is None else "validation"
+    return PruneResult(net, before, history, kept, state, part, strategy, dense)
 
 
 def _tune(

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..certificate import Certificate
 from ..datasets.samples import as_samples, count, rows
-from ..errors import DataError, MinpruneError
+from ..errors import DataError, MinpruneError, PlanError
 from ..layers import Select
 from ..neurons import staying
 from ..nn import Graph, Node
@@ -107,6 +107,8 @@ def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any
     >>> small.certificate.ok
     True
     """
+    if not isinstance(plan, Plan):
+        raise PlanError(f"remove takes a Plan, got {type(plan).__name__}; decide(scores, strategy) makes one")
     plan.check(net)
     small = _cut(_with_selects(net, plan), plan)
     certificate = certify(mask(net, plan), small, data)

@@ -169,6 +169,8 @@ def _as_criterion(criterion: str | Criterion, options: dict[str, Any]) -> Criter
 
 def _chosen(net: Graph, names: Iterable[str]) -> tuple[NeuronGroup, ...]:
     """The groups of these names, each once."""
+    if isinstance(names, str):
+        raise PlanError(f"groups is {names!r}, expected a list of names: [{names!r}]")
     chosen = tuple(check_neuron(net, name, 0) for name in dict.fromkeys(names))
     if not chosen:
         raise PlanError("nothing to score: the network has no hidden neurons; name groups=, such as ['input']")
