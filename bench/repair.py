@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any
 
 FRACTIONS = (0.5, 0.7, 0.8)
-REPAIRS = (None, "mean", "least_squares")
+REPAIRS = (None, "mean", "merge", "least_squares")
 
 
 def parse() -> argparse.Namespace:
