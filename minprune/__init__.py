@@ -27,6 +27,7 @@ _HOMES = {
     "pruning.surgery": ("mask", "remove"),
     "evaluation": ("evaluate",),
     "comparison": ("compare",),
+    "truth": ("agreement",),
     "formats": ("save", "load"),
     "backends": ("backend",),
 }

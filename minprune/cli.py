@@ -134,6 +134,14 @@ def _score(add: Adder) -> None:
     add("-o", "--output", help="also write all scores as JSON to this file")
 
 
+def _agreement(add: Adder) -> None:
+    _model_and_data(add)
+    add("--criteria", type=lambda text: text.split(","), help="which, separated by commas (all that the network has)")
+    add("--ranking", choices=("global", "per-layer"), default="global", help="whose lowest are removed (global)")
+    add("--seed", type=int, default=0, help="for criteria that draw, and the bootstrap (0)")
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+
+
 def _prune(add: Adder) -> None:
     _model_and_data(add)
     add("--criterion", default="taylor", help="how to score (taylor)")
@@ -181,6 +189,11 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
     "demo": ("The whole cycle on handwritten digits, with figures.", "minprune demo --seeds 1", _demo),
     "train": ("Train a network.", "minprune train digits --hidden 64-32 --epochs 5 -o model.npz", _train),
     "score": ("Score the neurons of a network.", "minprune score model.npz digits --criterion taylor", _score),
+    "agreement": (
+        "Hold every score against the exact cost of each removal.",
+        "minprune agreement model.npz digits --criteria taylor,magnitude_l2,inverse_sensitivity",
+        _agreement,
+    ),
     "prune": (
         "Score, remove, repair and fine-tune.",
         "minprune prune model.npz digits --remove 0.5 --epochs 2 -o pruned.npz",

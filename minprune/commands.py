@@ -29,6 +29,7 @@ from .reports import table
 from .scores import CRITERIA
 from .scores import score as score_network
 from .train import fit
+from .truth import agreement as agreement_of
 
 Outcome = tuple[str, dict[str, Any]]
 
@@ -118,6 +119,14 @@ def score(args: Namespace) -> Outcome:
     head = ("group", "neurons", "lowest", "median", "highest", "first to go")
     rule = CRITERIA[found.criterion]
     return f"{rule.name}: {rule.formula}  ({rule.source})\n{table(head, rows)}", content
+
+
+def agreement(args: Namespace) -> Outcome:
+    """Hold every score against the exact cost of each removal."""
+    net = load(args.model)
+    data = _for_network(net, args, args.data)
+    found = agreement_of(net, data, args.criteria, ranking=args.ranking, rng=args.seed, progress=True)
+    return str(found), found.as_dict()
 
 
 def prune(args: Namespace) -> Outcome:

@@ -14,7 +14,6 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from minprune import fetching
 from minprune.datasets import csvfile, idxfile, npzfile
 from minprune.datasets.csvfile import read as csv
 from minprune.datasets.samples import Dataset, Samples, as_samples, as_splits, check_labels
@@ -233,6 +232,8 @@ def mnist(flat: bool = True, root: PathLike | None = None) -> Dataset:
     Traceback (most recent call last):
     minprune.errors.FileError: mnist is not complete in nowhere...mnist: fetch it with `minprune data mnist`
     """
+    from minprune import fetching  # brings urllib and ssl, which take longer to import than all else here
+
     return _idx_folder(fetching.path("mnist", root), flat)
 
 
@@ -264,6 +265,8 @@ def fashion_mnist(flat: bool = True, root: PathLike | None = None) -> Dataset:
     Traceback (most recent call last):
     minprune.errors.FileError: fashion-mnist is not complete in ... `minprune data fashion-mnist`
     """
+    from minprune import fetching
+
     return _idx_folder(fetching.path("fashion-mnist", root), flat)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import minprune as mp
 from minprune.layers import Conv1d, Gate, Select
-from minprune.neurons import staying
+from minprune.neurons import NOBODY, hidden, staying
 from minprune.nn import Graph
 
 
@@ -50,6 +50,13 @@ def samples(net: Graph, n: int = 5, seed: int = 1) -> tuple[Any, Any]:
     """Inputs (of a network with a single one) and numbers as targets."""
     (x,) = inputs(net, n, seed).values()
     return x, np.random.default_rng(seed + 1).standard_normal((n, net(x).shape[1]))
+
+
+def scorable(net: Graph, criterion: str) -> bool:
+    """Whether a criterion has an answer for all hidden neurons: `bn_scale` only where each passes a batch-norm."""
+    groups = [net.neurons[name] for name in hidden(net)]
+    scaled = [{int(j) for s in group.carried if s.array.endswith(".gamma") for j in s.owner} for group in groups]
+    return criterion != "bn_scale" or all(len(s - {NOBODY}) == g.size for s, g in zip(scaled, groups, strict=True))
 
 
 # --- named examples --------------------------------------------------------------------------------------------------

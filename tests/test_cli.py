@@ -44,7 +44,10 @@ def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> None:
-    order = ("train", "score", "prune", "evaluate", "compare", "formulas", "data", "worked", "listing", "demo")
+    order = (
+        *("train", "score", "agreement", "prune", "evaluate", "compare"),
+        *("formulas", "data", "worked", "listing", "demo"),
+    )
     assert set(order) == set(COMMANDS)
     for name in order:
         _, example, _ = COMMANDS[name]
@@ -89,6 +92,7 @@ def test_json_is_json_for_every_command_that_reads_a_model(model: Path, capsys: 
             "1",
         ],
         ["evaluate", "model.npz", "digits"],
+        ["agreement", "model.npz", "digits", "--criteria", "taylor,inverse_sensitivity", "--ranking", "per-layer"],
         ["compare", "model.npz", "pruned.npz", "--data", "digits"],
         ["formulas", "--criteria"],
         ["worked"],
@@ -143,6 +147,7 @@ def test_lenet5_trains_on_images(folder: Path, capsys: pytest.CaptureFixture[str
         ("train digits --net lenet5 --hidden 2-3", "lenet5 has 3 hidden layers"),
         ("train digits --net lenet5 --epochs 1", "lenet5 expects images"),
         ("evaluate nothing.npz digits", "nothing.npz"),
+        ("agreement nothing.npz digits", "nothing.npz"),
         ("formulas --op flip", "no op is called 'flip'"),
         ("data imagenet", "imagenet"),
     ],

@@ -123,24 +123,29 @@ def run(op: type[Op], args: tuple[Array | None, ...], options: dict[str, Any]) -
     """
     if len(args) != len(op.args):
         raise MinpruneError(f"{op.name} takes {', '.join(op.args)} (None: left out), got {len(args)} argument(s)")
-    unknown = sorted(set(options) - set(op.options))
-    if unknown:
-        known = ", ".join(op.options) or "none"
+    if not options.keys() <= op.options.keys():
+        unknown, known = sorted(options.keys() - op.options.keys()), ", ".join(op.options) or "none"
         raise MinpruneError(f"{op.name} has no option {', '.join(unknown)}; its options: {known}")
     call = Call(op, args, options)
-    for name, value in zip(op.args, args, strict=True):
-        if value is None:
-            continue
+    kinds = {value.dtype.kind for value in args if value is not None}
+    if kinds != {"f"}:  # not the everyday case
+        _check_numbers(op, {name: value for name, value in zip(op.args, args, strict=True) if value is not None})
+    call.out = np.asarray(op.forward(call))  # NumPy makes scalars of arrays without axes
+    return call
+
+
+def _check_numbers(op: type[Op], arrays: dict[str, Array]) -> None:
+    """Refuse what is no number, rationals where there is no exact value, and rationals that would be rounded."""
+    rational = any(value.dtype == object for value in arrays.values())
+    for name, value in arrays.items():
         if value.dtype.kind not in "biufcO":
             raise DtypeError(f"{op.name}: {name} holds {value.dtype}, expected numbers")
         if value.dtype == object and not op.exact:
             raise DtypeError(f"{op.name} is transcendental: it has no exact value for rationals; use float64")
-        if value.dtype.kind in "fc" and any(a is not None and a.dtype == object for a in args):
+        if rational and value.dtype.kind in "fc":
             raise DtypeError(
                 f"{op.name}: {name} holds {value.dtype} among rationals, and would round them; use exact()"
             )
-    call.out = np.asarray(op.forward(call))  # NumPy makes scalars of arrays without axes
-    return call
 
 
 def real(x: Array) -> Array:

@@ -14,9 +14,12 @@ from ..neurons import NeuronGroup, check_neuron, fingerprint, hidden
 from ..nn import Graph
 from ..reports import table
 from ..targets import choose_loss
+from .activations import ActivationMean, ActivationOutgoing, ActivationRms, Apoz
 from .base import Context, Criterion, Scores, Vector
 from .baselines import Random
-from .magnitude import MagnitudeL1, MagnitudeL1Outgoing, MagnitudeL2, MagnitudeL2Outgoing
+from .curvature import Curvature, Taylor2
+from .filters import BnScale, Fpgm
+from .magnitude import MagnitudeL1, MagnitudeL1Outgoing, MagnitudeL2, MagnitudeL2Outgoing, MagnitudeProduct
 from .oracle import LeaveOneOut
 from .spec import (
     InverseSensitivity,
@@ -25,7 +28,7 @@ from .spec import (
     Sensitivity,
     SensitivitySigned,
 )
-from .taylor import Taylor, TaylorMean, TaylorSigned
+from .taylor import Fisher, Taylor, TaylorMean, TaylorSigned, TaylorSquared
 
 CRITERIA: dict[str, type[Criterion]] = {
     criterion.name: criterion
@@ -38,10 +41,21 @@ CRITERIA: dict[str, type[Criterion]] = {
         Taylor,
         TaylorMean,
         TaylorSigned,
+        TaylorSquared,
+        Fisher,
+        Curvature,
+        Taylor2,
         MagnitudeL1,
         MagnitudeL2,
         MagnitudeL1Outgoing,
         MagnitudeL2Outgoing,
+        MagnitudeProduct,
+        BnScale,
+        Fpgm,
+        ActivationMean,
+        ActivationRms,
+        Apoz,
+        ActivationOutgoing,
         Random,
         LeaveOneOut,
     )
@@ -85,7 +99,8 @@ def score(
     criterion : str or Criterion
         A name from `criteria()`, or an instance.
     loss : str, optional
-        By default cross-entropy for integer y, else mse.
+        By default cross-entropy for integer y, else mse. To be named where the criterion needs a loss, but no labels,
+        and there are none.
     groups : names, optional
         Which groups to score: by default all hidden ones. Name ``"input"`` to score input features.
     rng : int or Generator
@@ -129,6 +144,8 @@ def score(
     x = y = None
     if "data" in criterion.needs:
         x, y = as_samples(data, labels="labels" in criterion.needs)
+    if loss is None and y is None and "gradient" in criterion.needs:
+        raise DataError(f"{criterion.name}: without labels it cannot be told which loss; name it with loss=")
     chosen = _chosen(net, hidden(net) if groups is None else groups)
     context = Context(net, chosen, x, y, loss or choose_loss(y), batch_size, np.random.default_rng(rng), progress)
     return Scores(criterion.name, criterion.score(context), fingerprint(net))

@@ -13,7 +13,6 @@ from ..datasets.samples import rows
 from ..errors import DataError
 from ..neurons import NeuronGroup
 from ..nn import Graph
-from ..ops import Array
 
 Vector = NDArray[np.float64]
 
@@ -48,11 +47,17 @@ class Context:
     rng: np.random.Generator
     progress: bool
 
-    def batches(self) -> Iterator[tuple[Any, Array]]:
-        """The samples, a batch at a time."""
-        for start in range(0, len(self.y), self.batch_size):
+    @property
+    def count(self) -> int:
+        """How many samples there are."""
+        first = next(iter(self.x.values())) if isinstance(self.x, Mapping) else self.x
+        return len(first)
+
+    def batches(self) -> Iterator[tuple[Any, Any]]:
+        """The samples, a batch at a time; where there are no labels, None in their place."""
+        for start in range(0, self.count, self.batch_size):
             batch = slice(start, start + self.batch_size)
-            yield rows(self.x, batch), self.y[batch]
+            yield rows(self.x, batch), None if self.y is None else self.y[batch]
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Criterion:
 
     name: ClassVar[str]
     formula: ClassVar[str]
-    needs: ClassVar[tuple[str, ...]] = ()  # of "data", "labels", "gradient"
+    needs: ClassVar[tuple[str, ...]] = ()  # of "data", "labels", "gradient", "curvature"
     source: ClassVar[str]
 
     def score(self, context: Context) -> dict[str, Vector]:

@@ -6,16 +6,19 @@ $\partial \ell_n / \partial m_j = \sum_{\mathrm{places}} a_{nj}\, \partial \ell_
 
 summed over the places of a channel and over all layers that read it. `effect` is that; `slope` is the same without the
 factor a: the rate at which the loss changes when the neuron's output is shifted, the document's sensitivity s.
+
+What is said here of the loss holds of anything behind the gates: `gate_jacobians` asks the same of every output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..neurons import Read
 from ..ops import LOSSES, Array
 from ..progress import track
 from ..recording import with_gates
@@ -26,48 +29,113 @@ from .base import Context, Criterion, Vector
 
 @dataclass(frozen=True)
 class GateGradients:
-    """Per sample and neuron of one group.
+    """How something behind the gates of one group changes, per sample and neuron.
 
     Attributes
     ----------
-    effect : array (N, n)
-        Σ a ∂ℓ/∂a: the gradient by the gate.
-    slope : array (N, n)
-        Σ ∂ℓ/∂a: the gradient by a shift of the output.
+    places : list of (Read, a, g)
+        Every value in which the group is read, (N, C, …), and the gradient by it.
+    size : int
+        How many neurons.
     """
 
-    effect: Array
-    slope: Array
+    places: list[tuple[Read, Array, Array]]
+    size: int
+
+    @property
+    def effect(self) -> Array:
+        """Σ a g, (N, n): the gradient by the gate."""
+        return np.asarray(sum(read.per_neuron(a * g, self.size) for read, a, g in self.places))
+
+    @property
+    def slope(self) -> Array:
+        """Σ g, (N, n): the gradient by a shift of the output."""
+        return np.asarray(sum(read.per_neuron(g, self.size) for read, _, g in self.places))
 
 
-def gate_gradients(context: Context) -> Iterator[dict[str, GateGradients]]:
-    """Yield the gradients by the gates of all groups, a batch of samples at a time.
+@dataclass(frozen=True)
+class GatedPass:
+    """A batch on its way from the gates to the output, on a tape.
 
-    Only the way from the first gate to the loss is put on the tape: no gradient by a weight is computed.
+    Attributes
+    ----------
+    y : array or None
+        The batch's labels.
+    output : Tensor
+        (N, K).
+    gates : mapping
+        Group -> every value in which it is read, and the gated value itself.
+    sizes : mapping
+        Group -> how many neurons.
+    """
+
+    y: Any
+    output: Tensor
+    gates: Mapping[str, list[tuple[Read, Tensor]]]
+    sizes: Mapping[str, int]
+
+    def gradients(self, of: Tensor, seed: Array) -> dict[str, GateGradients]:
+        """Gradients by the gates of all groups: of ``(seed * of).sum()``, so sample by sample."""
+        wanted = {tensor for places in self.gates.values() for _, tensor in places}
+        bars = backward(of, seed, wrt=wanted)
+        return {
+            name: GateGradients([(read, t.value, bars[t]) for read, t in places], self.sizes[name])
+            for name, places in self.gates.items()
+        }
+
+
+def gated_passes(context: Context) -> Iterator[GatedPass]:
+    """Run the network with open gates, a batch of samples at a time.
+
+    Only the way from the first gate to the output is put on the tape: no gradient by a weight is computed.
     """
     gated, gates = with_gates(context.net)
     wanted = {gates[read.value] for group in context.groups for read in group.reads}
-    count = -(-len(context.y) // context.batch_size)
+    sizes = {group.name: group.size for group in context.groups}
+    count = -(-context.count // context.batch_size)
     for x, y in track(context.batches(), "gradients", show=context.progress, total=count):
         tape = Tape()
         arrays: dict[str, Any] = dict(gated.arrays)
         for gate in wanted:
             arrays[f"{gate}.m"] = tape.watch(arrays[f"{gate}.m"])
         values = gated.run(gated.take(x), arrays)
-        output = values[gated.output]
-        targets = prepare_targets(y, output.shape, context.loss, context.net.dtype)  # refuses an unknown loss by name
-        losses = apply(LOSSES[context.loss], output, targets)
-        bars = backward(losses, np.ones_like(losses.value), wrt=[values[gate] for gate in wanted])
-        yield {
-            group.name: _at_places([(read, values[gates[read.value]]) for read in group.reads], bars, group.size)
-            for group in context.groups
-        }
+        places = {g.name: [(read, values[gates[read.value]]) for read in g.reads] for g in context.groups}
+        yield GatedPass(y, values[gated.output], places, sizes)
 
 
-def _at_places(places: list[tuple[Any, Tensor]], bars: Any, size: int) -> GateGradients:
-    effect = sum(read.per_neuron(tensor.value * bars[tensor], size) for read, tensor in places)
-    slope = sum(read.per_neuron(bars[tensor], size) for read, tensor in places)
-    return GateGradients(np.asarray(effect), np.asarray(slope))
+def loss_gradients(context: Context, batch: GatedPass) -> dict[str, GateGradients]:
+    """Gradients of the per-sample losses by the gates."""
+    output = batch.output
+    targets = prepare_targets(batch.y, output.shape, context.loss, context.net.dtype)  # refuses an unknown loss by name
+    losses = apply(LOSSES[context.loss], output, targets)
+    return batch.gradients(losses, np.ones_like(losses.value))
+
+
+def gate_gradients(context: Context) -> Iterator[dict[str, GateGradients]]:
+    """Yield the gradients of the losses by the gates of all groups, a batch of samples at a time."""
+    for batch in gated_passes(context):
+        yield loss_gradients(context, batch)
+
+
+def gate_jacobians(batch: GatedPass) -> dict[str, Array]:
+    """Gradients of every output by the gates: group -> (N, K, n), by one walk back per output."""
+    outputs = batch.output.shape[1]
+    rows: dict[str, list[Array]] = {name: [] for name in batch.gates}
+    for k in range(outputs):
+        seed = np.zeros_like(batch.output.value)
+        seed[:, k] = 1
+        for name, gradients in batch.gradients(batch.output, seed).items():
+            rows[name].append(gradients.effect)
+    return {name: np.stack(row, axis=1) for name, row in rows.items()}
+
+
+def sample_mean(context: Context, batches: Iterable[Mapping[str, Array]]) -> dict[str, Vector]:
+    """Average what every sample contributes, group -> (N, n) per batch, over all samples, in float64."""
+    totals = {group.name: np.zeros(group.size) for group in context.groups}
+    for batch in batches:
+        for name, contributions in batch.items():
+            totals[name] += contributions.sum(axis=0, dtype=np.float64)
+    return {name: total / context.count for name, total in totals.items()}
 
 
 class GateCriterion(Criterion):
@@ -84,9 +152,6 @@ class GateCriterion(Criterion):
         return mean
 
     def score(self, context: Context) -> dict[str, Vector]:
-        """Average over all samples, in float64."""
-        totals = {group.name: np.zeros(group.size) for group in context.groups}
-        for batch in gate_gradients(context):
-            for name, gradients in batch.items():
-                totals[name] += self.sample(gradients).sum(axis=0, dtype=np.float64)
-        return {name: self.finish(total / len(context.y)) for name, total in totals.items()}
+        """Average over all samples."""
+        batches = ({name: self.sample(g) for name, g in batch.items()} for batch in gate_gradients(context))
+        return {name: self.finish(mean) for name, mean in sample_mean(context, batches).items()}

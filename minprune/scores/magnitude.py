@@ -8,18 +8,19 @@ import numpy as np
 
 from ..errors import DataError
 from ..neurons import NOBODY, NeuronGroup, Slice
+from ..nn import Graph
 from ..ops import Array
 from .base import Context, Criterion, Vector
 
 
-def _per_neuron(context: Context, group: NeuronGroup, slices: Iterable[Slice], power: int) -> Vector:
+def sum_of_powers(net: Graph, group: NeuronGroup, slices: Iterable[Slice], power: int) -> Vector:
     """Σ |w|^power over the weights of each neuron in the given slices."""
     total = np.zeros(group.size)
     weights = [piece for piece in slices if piece.array.endswith(".W")]  # biases and batch-norm are no connections
     if not weights:
         raise DataError(f"{group.name}: it has no weights on this side, so it has no magnitude; take another criterion")
     for piece in weights:
-        W = context.net.params[piece.array]
+        W = net.params[piece.array]
         sizes: Array = np.abs(np.moveaxis(W, piece.axis, 0).astype(np.float64)) ** power
         mine = piece.owner != NOBODY
         np.add.at(total, piece.owner[mine], sizes.sum(axis=tuple(range(1, W.ndim)))[mine])
@@ -42,7 +43,7 @@ class MagnitudeL1(Criterion):
 
     def score(self, context: Context) -> dict[str, Vector]:
         """Σ|w| over the rows."""
-        return {g.name: _per_neuron(context, g, g.produced, 1) for g in context.groups}
+        return {g.name: sum_of_powers(context.net, g, g.produced, 1) for g in context.groups}
 
 
 class MagnitudeL2(Criterion):
@@ -61,7 +62,7 @@ class MagnitudeL2(Criterion):
 
     def score(self, context: Context) -> dict[str, Vector]:
         """√Σw² over the rows."""
-        return {g.name: np.sqrt(_per_neuron(context, g, g.produced, 2)) for g in context.groups}
+        return {g.name: np.sqrt(sum_of_powers(context.net, g, g.produced, 2)) for g in context.groups}
 
 
 class MagnitudeL1Outgoing(Criterion):
@@ -78,7 +79,7 @@ class MagnitudeL1Outgoing(Criterion):
 
     def score(self, context: Context) -> dict[str, Vector]:
         """Σ|w| over the columns."""
-        return {g.name: _per_neuron(context, g, g.consumed, 1) for g in context.groups}
+        return {g.name: sum_of_powers(context.net, g, g.consumed, 1) for g in context.groups}
 
 
 class MagnitudeL2Outgoing(Criterion):
@@ -95,4 +96,29 @@ class MagnitudeL2Outgoing(Criterion):
 
     def score(self, context: Context) -> dict[str, Vector]:
         """√Σw² over the columns."""
-        return {g.name: np.sqrt(_per_neuron(context, g, g.consumed, 2)) for g in context.groups}
+        return {g.name: np.sqrt(sum_of_powers(context.net, g, g.consumed, 2)) for g in context.groups}
+
+
+class MagnitudeProduct(Criterion):
+    r"""The length of a neuron's incoming weights times that of its outgoing ones: $\|w^{in}_j\| \, \|w^{out}_j\|$.
+
+    Scaling a ReLU neuron's row up and its column down by the same factor changes no output and not this score, but both
+    of its factors. Tied producers, and several readers, are summed under the root.
+
+    Notes
+    -----
+    Source: the product of `MagnitudeL2` and `MagnitudeL2Outgoing`; for the invariance Neyshabur et al. 2015,
+    *Path-SGD*, section 2.
+    """
+
+    name = "magnitude_product"
+    formula = r"I_j = \| w^{\mathrm{in}}_j \|_2 \, \| w^{\mathrm{out}}_j \|_2"
+    source = "rescaling: Neyshabur et al. 2015, section 2"
+
+    def score(self, context: Context) -> dict[str, Vector]:
+        """√Σw² over the rows times √Σw² over the columns."""
+        net = context.net
+        squares = {
+            g.name: sum_of_powers(net, g, g.produced, 2) * sum_of_powers(net, g, g.consumed, 2) for g in context.groups
+        }
+        return {name: np.sqrt(square) for name, square in squares.items()}

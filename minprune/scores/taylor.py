@@ -73,3 +73,50 @@ class TaylorMean(TaylorSigned):
     def finish(self, mean: Vector) -> Vector:
         """|mean|."""
         return np.abs(mean)
+
+
+class TaylorSquared(GateCriterion):
+    r"""The mean square of the first-order change of the loss on removal.
+
+    $I_j = \frac{1}{N}\sum_n (\sum_p a_{njp}\, \partial\ell_n/\partial a_{njp})^2$.
+
+    The sum over places is inside the square, the mean over samples outside.
+
+    Notes
+    -----
+    Source: Molchanov et al. 2019, *Importance estimation for neural network pruning*, section 3.1: the squared gradient
+    by a gate. Their code squares the gradient of the mean loss of a batch, so that its result depends on the batch
+    size; here every sample is squared by itself.
+    """
+
+    name = "taylor_squared"
+    formula = r"I_j = \frac{1}{N} \sum_n \left( \sum_p a_{njp}\, \partial \ell_n / \partial a_{njp} \right)^2"
+    source = "Molchanov et al. 2019, section 3.1, per sample"
+
+    def sample(self, gradients: GateGradients) -> Array:
+        """(Σ a g)²."""
+        return gradients.effect**2
+
+
+class Fisher(TaylorSquared):
+    r"""Half the mean square of the first-order change; ranks exactly like `taylor_squared`.
+
+    $I_j = \frac{1}{2N}\sum_n (\sum_p a_{njp}\, \partial\ell_n/\partial a_{njp})^2$.
+
+    The second-order change of the loss, with the empirical Fisher information (of the labels given) in the place of the
+    Hessian. `curvature` takes the Fisher information of the labels that the network expects, which for cross-entropy is
+    the Gauss–Newton Hessian.
+
+    Notes
+    -----
+    Source: Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher pruning*: the pruning signal of a
+    feature map.
+    """
+
+    name = "fisher"
+    formula = r"I_j = \frac{1}{2N} \sum_n \left( \sum_p a_{njp}\, \partial \ell_n / \partial a_{njp} \right)^2"
+    source = "Theis et al. 2018"
+
+    def finish(self, mean: Vector) -> Vector:
+        """Half the mean."""
+        return mean / 2
