@@ -133,13 +133,15 @@ def _bars(axes: Axes, heights: Array, gone: Array, few: bool) -> None:
     plain_axes(axes, "y")
 
 
-def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
+def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str = "accuracy") -> Figure:
     """Draw accuracy against the fraction of neurons removed: the mean over seeds, and their range as a band.
 
     Parameters
     ----------
     curves : mapping
         ``{label: (fractions (k,), accuracies (seeds, k))}``, all from 0 to 1.
+    ylabel : str
+        Accuracy of what, on what.
 
     Returns
     -------
@@ -177,7 +179,7 @@ def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) 
         axes.plot(x, y.mean(axis=0), dash, marker=marker, color=colour, label=label, markersize=6)
         seeds.add(len(y))
     axes.set_xlabel("neurons removed")
-    axes.set_ylabel("accuracy")
+    axes.set_ylabel(ylabel)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     many = max(seeds) > 1

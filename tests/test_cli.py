@@ -55,7 +55,7 @@ def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> Non
         assert program == "minprune"
         assert main(words) == 0, example
     assert (folder / "minprune-demo" / "pruned.npz").stat().st_size > 0
-    assert (folder / "minprune-demo" / "accuracy.png").stat().st_size > 0
+    assert (folder / "minprune-demo" / "accuracy-least-squares.png").stat().st_size > 0
     assert (folder / "minprune-listing" / "scores.png").stat().st_size > 0
 
 

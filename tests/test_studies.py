@@ -17,20 +17,35 @@ from minprune.comparison import compare
 def test_half_of_the_hidden_neurons_of_a_digits_network_can_go() -> None:
     study = studies.digits(seeds=5, progress=False)
     dense = np.mean(study.accuracy)
-    tuned = {rule: np.mean([run.after_tuning for run in runs]) for rule, runs in study.pruned.items()}
-    untuned = {rule: np.mean([run.before_tuning for run in runs]) for rule, runs in study.pruned.items()}
+    tuned = {rule: np.mean(study.tuned(rule, "least squares")) for rule in study.pruned}
+    untuned = {rule: np.mean(study.repaired(rule, "mean")) for rule in study.pruned}
     assert dense >= 0.97
     assert tuned["taylor"] >= dense - 0.01
     assert untuned["inverse_sensitivity"] < untuned["random"] < untuned["taylor"]
     for runs in study.pruned.values():
         for run in runs:
-            assert sum(group.size for name, group in run.net.neurons.items() if name in run.scores) == 384
+            for outcome in run.outcomes.values():
+                assert sum(outcome.net.neurons[name].size for name in run.scores) == 384
+
+
+@pytest.mark.slow
+def test_least_squares_outweighs_the_rule_and_mean_repair_does_not_help_every_rule() -> None:
+    study = studies.digits(seeds=3, progress=False)
+    dense = np.mean(study.accuracy)
+    for rule in study.pruned:
+        assert np.mean(study.repaired(rule, "least squares")) >= dense - 0.02
+    assert np.mean(study.repaired("random", "mean")) < np.mean(study.repaired("random", "none"))
+    assert np.mean(study.repaired("taylor", "mean")) > np.mean(study.repaired("taylor", "none"))
 
 
 @pytest.mark.slow
 def test_the_pruned_digits_network_is_faster_and_smaller() -> None:
     study = studies.digits(seeds=1, progress=False)
-    found = compare({"dense": study.dense[0], "pruned": study.pruned["taylor"][0].net}, study.data, progress=False)
+    found = compare(
+        {"dense": study.dense[0], "pruned": study.pruned["taylor"][0].outcomes["least squares"].net},
+        study.data,
+        progress=False,
+    )
     dense, pruned = found.evaluations["dense"], found.evaluations["pruned"]
     assert found.ratio["pruned"][256].median >= 1.5
     assert found.ratio["pruned"][256].low > 1

@@ -170,6 +170,15 @@ class ActivationOutgoing(Criterion):
     -----
     Source: the root of the weighted fluctuation metric (WIFV) of An et al. 2024, *Fluctuation-based adaptive structured
     pruning for large language models*; there the variance is divided by the number of samples less one.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.ReLU(), mp.Dense(2, 2), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense1.b"] = [[1.0], [0.0]], [0.0, 7.0]  # puts out (2, 7) and (0, 7)
+    >>> net.params["dense2.W"] = [[3.0, 1.0], [4.0, 1.0]]
+    >>> mp.score(net, [[2.0], [-1.0]], "activation_outgoing")["dense1"]
+    array([5., 0.])
     """
 
     name = "activation_outgoing"

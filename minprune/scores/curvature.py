@@ -69,6 +69,14 @@ class Curvature(Criterion):
     Source: LeCun, Denker and Solla 1990, *Optimal brain damage*: the saliency h u²/2, with a gate in the place of a
     weight and Gauss–Newton for h. What the code of Molchanov et al. 2019 calls OBD is the diagonal of the Hessian by
     the gates without the factor ½, which ranks alike.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1, t = 5
+    >>> mp.score(net, [[1.0]], "curvature", loss="half_squared_error")["dense1"]  # J = (6, 1)
+    array([18. ,  0.5])
     """
 
     name = "curvature"
@@ -100,6 +108,17 @@ class Taylor2(Criterion):
     there the first term is dropped, as the network is taken to stand at a minimum. The code of Molchanov et al. 2019
     squares this sum, so that a removal that helps ranks like one that harms; OTO's "taylor2" is half the square of the
     first term and ranks like |first term|.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1, t = 5
+    >>> data = ([[1.0]], [[5.0]])
+    >>> for criterion in ("taylor2", "leave_one_out"):
+    ...     print(mp.score(net, data, criterion, loss="half_squared_error")["dense1"])
+    [ 6.  -1.5]
+    [ 6.  -1.5]
     """
 
     name = "taylor2"

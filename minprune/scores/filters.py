@@ -20,6 +20,14 @@ class BnScale(Criterion):
     Notes
     -----
     Source: Liu et al. 2017, *Learning efficient convolutional networks through network slimming*, section 3.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(2, 2), mp.BatchNorm(2), mp.ReLU(), mp.Dense(2, 1))
+    >>> net.params["batchnorm1.gamma"] = [0.5, -2.0]
+    >>> mp.score(net, criterion="bn_scale")["dense1"]
+    array([0.5, 2. ])
     """
 
     name = "bn_scale"
@@ -56,6 +64,14 @@ class Fpgm(Criterion):
     -----
     Source: He et al. 2019, *Filter pruning via geometric median for deep convolutional neural networks acceleration*.
     Torch-Pruning takes distances between |w|² entry by entry, so that w and −w coincide; NNI and NNCF use w as here.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(2, 3), mp.ReLU(), mp.Dense(3, 1))
+    >>> net.params["dense1.W"] = [[3.0, 4.0], [-3.0, -4.0], [0.0, 0.0]]
+    >>> mp.score(net, criterion="fpgm")["dense1"]
+    array([15., 15., 10.])
     """
 
     name = "fpgm"
