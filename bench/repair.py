@@ -1,6 +1,6 @@
 """How much of what a removal costs does repair win back, without labels and without training?
 
-    MINPRUNE_DATA=... python bench/repair.py [--seeds 2] [--epochs 12] [--criteria taylor magnitude_l2 random]
+    MINPRUNE_DATA=... python bench/repair.py [--seeds 2] [--epochs 12] [--criteria curvature taylor …]
 
 MNIST, LeNet-300-100 (784-300-100-10), AdamW(1e-3), batch 128, cosine schedule. The same share of both hidden layers is
 removed in one shot, and then repaired on 5,000 training samples, or not. Printed is the error on the validation part in
@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import Any
 
 FRACTIONS = (0.5, 0.7, 0.8)
-REPAIRS = (None, "mean", "least_squares")
+REPAIRS = (None, "mean", "merge", "least_squares")
 
 
 def parse() -> argparse.Namespace:
@@ -25,7 +25,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--criteria", nargs="+", default=["taylor", "magnitude_l2", "random"])
+    parser.add_argument("--criteria", nargs="+", default=["curvature", "taylor", "magnitude_l2", "random"])
     return parser.parse_args()
 
 

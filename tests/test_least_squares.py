@@ -348,3 +348,18 @@ def test_a_repair_without_data_and_one_that_is_none_are_refused() -> None:
         mp.remove(net, plan, repair=LeastSquares())
     with pytest.raises(PlanError, match="unknown repair 3; expected None or one of mean, least_squares"):
         mp.remove(net, plan, repair=3, data=np.ones((2, 4)))  # type: ignore[arg-type]
+
+
+def test_without_a_penalty_it_is_the_optimal_brain_surgeons_update() -> None:
+    net = EXAMPLES["mlp"]()
+    x, _ = samples(net, n=40)
+    dropped, kept = [1, 4], [0, 2, 3, 5]  # 5: the bias
+    a = np.column_stack([value(net, "relu1", x), np.ones(40)])
+    inverse = np.linalg.inv(a.T @ a)
+    old = np.column_stack([net.params["dense2.W"], net.params["dense2.b"]])
+    update = -old[:, dropped] @ np.linalg.inv(inverse[np.ix_(dropped, dropped)]) @ inverse[dropped]
+    expected = (old + update)[:, kept]
+    np.testing.assert_allclose((old + update)[:, dropped], 0, atol=1e-10)
+    repaired = mp.remove(net, mp.Plan({"dense1": dropped}), repair=TINY, data=x)
+    np.testing.assert_allclose(repaired.params["dense2.W"], expected[:, :-1], rtol=1e-7)
+    np.testing.assert_allclose(repaired.params["dense2.b"], expected[:, -1], rtol=1e-7)

@@ -16,7 +16,7 @@ from ..nn import Graph
 from ..ops import Array
 from ..ops.conv import patches
 from .plan import Plan
-from .readers import readers_of_dropped, rows_left, with_biases
+from .readers import compute, readers_of_dropped, rows_left, spread, with_biases
 
 BATCH = 256  # samples taken at once, or fewer: as many as keep a batch's patches within ENTRIES numbers
 ENTRIES = 2**22
@@ -60,10 +60,13 @@ class LeastSquares:
 
     Notes
     -----
+    For one dense reader and λ → 0 it is the update of the optimal brain surgeon for whole neurons, with the reader's
+    own squared error as the loss (Hassibi and Stork 1993; Dong et al. 2017, *Learning to prune deep neural networks
+    via layer-wise optimal brain surgeon*).
+
     Source: He et al. 2017, *Channel pruning for accelerating very deep neural networks*, equations 2 and 3; Luo et al.
     2017, *ThiNet*, equations 6 and 7. Both regress z on a without a penalty or with one that pulls to zero, and on
-    some places of each image. In the dense network a layer's input is exact: He et al. regress on the smaller
-    network's, as here.
+    some places of each image. He et al. regress on what the smaller network gives, as here.
 
     Examples
     --------
@@ -92,7 +95,7 @@ class LeastSquares:
         """Repair `small`, which is what `plan` left of `net`, on samples x; the result is a network of its own."""
         if net.dtype.kind != "f":
             raise DtypeError(f"least squares needs a network of floats, got {net.dtype}; use repair='mean' or astype")
-        x = rows(x, _spread(count(x), self.samples))
+        x = rows(x, spread(count(x), self.samples))
         readers = readers_of_dropped(net, plan)
         repaired = with_biases(small, readers)
         for reader in readers:
@@ -110,8 +113,8 @@ class LeastSquares:
         gram: Any = 0.0
         cross: Any = 0.0
         for part in _batches(repaired, reader, x):
-            target = _compute(net, reader, part)[reader][:, left]
-            values = _compute(repaired, reader, part)
+            target = compute(net, reader, part)[reader][:, left]
+            values = compute(repaired, reader, part)
             columns = _columns(node.layer, values[node.inputs[0]])  # (N,Q,F,P)
             missing = (target.astype(np.float64) - values[reader]).reshape(*columns.shape[:2], -1, columns.shape[3])
             chosen = _some_places(columns.shape[3], self.places, rng)
@@ -132,11 +135,6 @@ def _solve(gram: Array, cross: Array, ridge: float) -> tuple[Array, Array]:
     return solution[:, :-1].swapaxes(1, 2), solution[:, -1].reshape(-1)
 
 
-def _spread(available: int, wanted: int) -> Array:
-    """Indices of at most `wanted` samples, at even distances: data sorted by class gives some of each."""
-    return np.arange(min(available, wanted)) * available // min(available, wanted)
-
-
 def _batches(net: Graph, reader: str, x: Any) -> Iterator[Any]:
     """The samples in parts that keep memory flat, however many there are."""
     shapes = net.value_shapes(net.input_shapes or {})
@@ -145,19 +143,6 @@ def _batches(net: Graph, reader: str, x: Any) -> Iterator[Any]:
     size = max(1, min(BATCH, ENTRIES // (groups * window * places)))
     for start in range(0, count(x), size):
         yield rows(x, slice(start, start + size))
-
-
-def _compute(net: Graph, wanted: str, x: Any) -> dict[str, Array]:
-    """The value of a node, and of all nodes that it depends on."""
-    needed = {wanted}
-    for name in reversed(net.nodes):
-        if name in needed:
-            needed.update(net.nodes[name].inputs)
-    values, arrays = net.take(x), net.arrays
-    for name in net.nodes:
-        if name in needed:
-            values[name] = net.compute_node(name, values, arrays)
-    return values
 
 
 def _columns(layer: Any, value: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Readers of dropped neurons: the layers whose weighted sums lost something, which is where repairs are made."""
+"""Readers of dropped neurons: the layers that lost something, and what repairs need to work on them."""
 
 from __future__ import annotations
 
@@ -56,3 +56,26 @@ def with_biases(net: Graph, layers: Iterable[str]) -> Graph:
             W = arrays[f"{name}.W"]
             arrays[f"{name}.b"] = np.full(len(W), 0 * W.flat[0], dtype=W.dtype)  # 0 of its kind, rationals included
     return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes)
+
+
+def spread(available: int, wanted: int) -> Array:
+    """Indices of at most `wanted` samples, at even distances: data sorted by class gives some of each."""
+    return np.arange(min(available, wanted)) * available // min(available, wanted)
+
+
+def needed_for(net: Graph, wanted: str) -> set[str]:
+    """The name of a value, and of all values that it depends on."""
+    needed = {wanted}
+    for name in reversed(net.nodes):
+        if name in needed:
+            needed.update(net.nodes[name].inputs)
+    return needed
+
+
+def compute(net: Graph, wanted: str, x: Any) -> dict[str, Array]:
+    """The value of a node, and of all nodes that it depends on."""
+    values, arrays, needed = net.take(x), net.arrays, needed_for(net, wanted)
+    for name in net.nodes:
+        if name in needed:
+            values[name] = net.compute_node(name, values, arrays)
+    return values

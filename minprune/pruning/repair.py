@@ -11,8 +11,10 @@ from ..errors import DataError, PlanError
 from ..nn import Graph
 from ..ops import Array, divide
 from .least_squares import LeastSquares
+from .merging import merge_repair
 from .plan import Plan
 from .readers import readers_of_dropped, rows_left, with_biases
+from .recalibration import batch_norm_repair
 
 BATCH = 1024  # samples at a time
 
@@ -95,7 +97,12 @@ def _response(net: Graph, reader: str, means: Array) -> Array:
     return blocks.reshape(-1)
 
 
-REPAIRS: dict[str, Repair] = {"mean": mean_repair, "least_squares": LeastSquares()}
+REPAIRS: dict[str, Repair] = {
+    "mean": mean_repair,
+    "least_squares": LeastSquares(),
+    "merge": merge_repair,
+    "batch_norm": batch_norm_repair,
+}
 
 
 def repaired(net: Graph, small: Graph, plan: Plan, repair: str | Repair | None, data: Any) -> Graph:
@@ -116,6 +123,8 @@ def repaired(net: Graph, small: Graph, plan: Plan, repair: str | Repair | None, 
         work = repair
     else:
         raise PlanError(f"unknown repair {repair!r}; expected None or one of {', '.join(REPAIRS)}")
+    if work is merge_repair:  # the one that needs no data
+        return work(net, small, plan, None)
     if data is None:
         raise DataError(f"repair={repair!r} needs data: pass data=x (labels are not used)")
     x, _ = as_samples(data, labels=False)

@@ -150,7 +150,7 @@ def prune(
         In how many equal parts to remove, scoring anew before each.
     finetune : FineTune, optional
         Training after every removal; without one there is none.
-    repair : {None, "mean", "least_squares"} or a repair
+    repair : {None, "mean", "least_squares", "merge", "batch_norm"} or a repair
         See `remove`.
     groups : names, optional
         Which groups to prune; by default all hidden ones.
