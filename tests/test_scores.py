@@ -506,3 +506,10 @@ def test_a_bar_changes_no_score() -> None:
     for criterion in ("leave_one_out", "taylor"):
         quiet, shown = (mp.score(net, samples(net), criterion, progress=show) for show in (False, True))
         assert shown["dense1"].tobytes() == quiet["dense1"].tobytes()
+
+
+def test_only_neurons_are_scored() -> None:
+    net = mp.Sequential(mp.Dense(3, 4), mp.ReLU(), mp.Dense(4, 2))
+    assert list(mp.score(net, criterion="magnitude_l2", by="neuron")) == ["dense1"]
+    with pytest.raises(DataError, match="by is 'weight': this version scores neurons only"):
+        mp.score(net, criterion="magnitude_l2", by="weight")

@@ -82,6 +82,7 @@ def score(
     criterion: str | Criterion = "taylor",
     *,
     loss: str | None = None,
+    by: str = "neuron",
     groups: tuple[str, ...] | list[str] | None = None,
     rng: int | np.random.Generator = 0,
     batch_size: int = 1024,
@@ -101,6 +102,8 @@ def score(
     loss : str, optional
         By default cross-entropy for integer y, else mse. To be named where the criterion needs a loss, but no labels,
         and there are none.
+    by : {"neuron"}
+        What is scored.
     groups : names, optional
         Which groups to score: by default all hidden ones. Name ``"input"`` to score input features.
     rng : int or Generator
@@ -138,6 +141,8 @@ def score(
     >>> score(net, criterion="magnitude_l2")["dense1"]
     array([5., 1.])
     """
+    if by != "neuron":
+        raise DataError(f"by is {by!r}: this version scores neurons only, by='neuron'")
     criterion = _as_criterion(criterion, options)
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise DataError(f"batch_size is {batch_size!r}, expected a whole number of at least 1")
