@@ -82,7 +82,7 @@ def evaluate(
     loss: str | None = None,
     batch_size: int = 1024,
     runtime: Iterable[int] = (1, 256),
-    progress: bool = False,
+    progress: bool = True,
 ) -> Evaluation:
     r"""Judge a network: its loss and accuracy (or error), its size, its speed.
 

@@ -160,7 +160,7 @@ def report(found: Listing) -> str:
     Examples
     --------
     >>> print(report(experiment(hidden=3)).splitlines()[0])
-    The document's listing (5.2): 3-3-2 sigmoids, two samples, 100 epochs of Adam, seed-determined
+    The document's listing (5.2): 3-3-2 sigmoids, two samples, 100 epochs of Adam, repeatable
     """
     hidden = found.trained.neurons["dense1"].size
     gone = found.plan.drop["dense1"]
@@ -183,9 +183,9 @@ def report(found: Listing) -> str:
     tensors = ", ".join(f"{name} {value:.3g}" for name, value in found.per_tensor.items())
     return "\n\n".join(
         (
-            f"The document's listing (5.2): 3-{hidden}-2 sigmoids, two samples, 100 epochs of Adam, seed-determined",
-            f"what it computes, one number per array: {tensors}",
-            table(("neuron", "printed score", "true cost", "printed rule", "|o s|"), neurons),
+            f"The document's listing (5.2): 3-{hidden}-2 sigmoids, two samples, 100 epochs of Adam, repeatable",
+            f"What its score line would compute, 1/mean(|gradient|) of each parameter array, not neuron: {tensors}",
+            table(("neuron", "1/|mean s|", "true cost", "printed rule", "|o s|"), neurons),
             table(("network", "parameters", "loss", "accuracy", "predictions"), results),
         )
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
+from time import perf_counter
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+PATIENCE = 1.0  # seconds before a bar appears
 
 
 @contextmanager
 def bar(description: str, total: float | None, *, show: bool, unit: str = "count") -> Iterator[Any]:
-    """A progress bar on stderr, as a function `advance(by=1, text="")`.
+    """A progress bar on stderr, as a function `advance(by=1, text="")`; what is done within a second shows none.
 
     Parameters
     ----------
@@ -35,21 +37,45 @@ def bar(description: str, total: float | None, *, show: bool, unit: str = "count
     ...     for _ in range(3):
     ...         advance()
     """
-    if not show:
-        yield lambda by=1, text="": None
-        return
-    from rich.console import Console  # rich takes tens of milliseconds to import: only where something is drawn
-    from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    started, done, drawn = perf_counter(), 0.0, None
 
-    counter = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-    columns = ("{task.description}", BarColumn(), counter, TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=total, text="")
+    def advance(by: float = 1, text: str = "") -> None:
+        nonlocal done, drawn
+        done += by
+        if show and drawn is None and perf_counter() - started >= PATIENCE:
+            drawn = _Drawn(description, total, unit)
+        if drawn is not None:
+            drawn.update(done, text)
 
-        def advance(by: float = 1, text: str = "") -> None:
-            progress.update(task, advance=by, text=text)
-
+    try:
         yield advance
+    finally:
+        if drawn is not None:
+            drawn.progress.stop()
+
+
+class _Drawn:
+    """A bar on the screen."""
+
+    def __init__(self, description: str, total: float | None, unit: str) -> None:
+        from rich.console import Console  # takes tens of milliseconds to import: only where something is drawn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        counter = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
+        columns = ("{task.description}", BarColumn(), counter, TimeRemainingColumn(), TextColumn("{task.fields[text]}"))
+        self.progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.task = self.progress.add_task(description, total=total, text="")
+        self.progress.start()
+
+    def update(self, done: float, text: str) -> None:
+        self.progress.update(self.task, completed=done, text=text)
 
 
 def track(items: Iterable[T], description: str, *, show: bool, total: int | None = None) -> Iterator[T]:

@@ -23,7 +23,7 @@ from .tensor import Gradients, Tape, Tensor, apply, backward
 PASSING = {"maxpool", "avgpool", "globalavgpool", "flatten", "dropout", "identity", "gate", "select"}
 
 
-def with_gates(net: Graph) -> tuple[Graph, dict[str, str]]:
+def with_gates(net: Graph, groups: Iterable[str] | None = None) -> tuple[Graph, dict[str, str]]:
     """Put a gate, open, wherever a layer reads neurons with weights of its own.
 
     A value that is also used otherwise (by a sum, say) is gated only on its way to these readers.
@@ -32,6 +32,8 @@ def with_gates(net: Graph) -> tuple[Graph, dict[str, str]]:
     ----------
     net : Graph
         Is not changed; the result shares its arrays.
+    groups : names, optional
+        Only where these are read; by default all.
 
     Returns
     -------
@@ -48,8 +50,9 @@ def with_gates(net: Graph) -> tuple[Graph, dict[str, str]]:
     >>> list(gated.nodes)
     ['input.gate', 'dense1', 'relu1', 'relu1.gate', 'dense2']
     """
-    read: dict[str, tuple[str, ...]] = {r.value: r.readers for group in net.neurons.values() for r in group.reads}
-    channels = {r.value: len(r.owner) for group in net.neurons.values() for r in group.reads}
+    reads = [r for name, group in net.neurons.items() if groups is None or name in groups for r in group.reads]
+    read: dict[str, tuple[str, ...]] = {r.value: r.readers for r in reads}
+    channels = {r.value: len(r.owner) for r in reads}
     gates = {value: value if _is_gate(net, value, readers) else f"{value}.gate" for value, readers in read.items()}
     nodes: dict[str, Node] = {}
     arrays = dict(net.arrays)

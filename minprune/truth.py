@@ -141,7 +141,7 @@ def agreement(
     loss: str | None = None,
     rng: int | np.random.Generator = 0,
     bootstrap: int = 1000,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Agreement:
     r"""Hold criteria against the exact cost of every removal, and try their choices.
 

@@ -202,12 +202,15 @@ def report() -> str:
 
     Examples
     --------
-    >>> print(report().splitlines()[0])
+    >>> print(report().splitlines()[3])
     The document's example (4.3): 3-5-2, x = [1, 2, 3], target [0, 1], sigmoid output
     """
     from .reports import table
 
-    lines = []
+    lines = [
+        "Forward, backward and scores of the document's 3-5-2 example, the signs it prints beside the right ones,",
+        "and what the pair that each rule removes does to the loss. The weights are ours: the document gives none.\n",
+    ]
     for output in ("sigmoid", "linear"):
         worked = example(output)
         lines.append(f"The document's example (4.3): 3-5-2, x = [1, 2, 3], target [0, 1], {output} output")
@@ -223,4 +226,8 @@ def report() -> str:
             for rule, pair in worked.picks.items()
         ]
         lines.append(table(("rule", "removes", "L without − L"), picks, left=2) + "\n")
+    lines.append(
+        "To learn: a low printed score means a large effect, so the rule removes what matters; but five neurons"
+    )
+    lines.append("one sample decide nothing between rules (with the linear output it picks the best pair).")
     return "\n".join(lines)

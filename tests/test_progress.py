@@ -7,12 +7,14 @@ import sys
 
 import pytest
 
+from minprune import progress
 from minprune.progress import bar, track
 
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let rich believe that somebody looks at a wide terminal."""
+    """Let rich believe that somebody looks at a wide terminal, and has no patience."""
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
@@ -54,6 +56,15 @@ def test_nothing_is_drawn_where_nobody_asked(capsys: pytest.CaptureFixture[str])
         advance(1, "text")
     captured = capsys.readouterr()
     assert captured.out == captured.err == ""
+
+
+def test_nothing_is_drawn_for_what_is_done_at_once(
+    terminal: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "PATIENCE", 60.0)
+    with bar("scoring", 2, show=True) as advance:
+        advance()
+    assert capsys.readouterr().err == ""
 
 
 def test_an_error_within_passes_through() -> None:

@@ -131,7 +131,7 @@ def prune(
     loss: str | None = None,
     state: OptimizerState | None = None,
     rng: int | np.random.Generator = 0,
-    progress: bool = False,
+    progress: bool = True,
 ) -> PruneResult:
     """Go round the cycle: score the neurons, decide, remove, repair, fine-tune, evaluate.
 

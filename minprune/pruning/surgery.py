@@ -56,7 +56,7 @@ def mask(net: Graph, plan: Plan) -> Graph:
     array([0., 0., 1.], dtype=float32)
     """
     plan.check(net)
-    gated, gates = with_gates(net)
+    gated, gates = with_gates(net, plan.drop)
     masked = gated.copy()
     for name, neurons in plan.drop.items():
         for read in net.neurons[name].reads:

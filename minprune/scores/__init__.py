@@ -85,7 +85,7 @@ def score(
     groups: tuple[str, ...] | list[str] | None = None,
     rng: int | np.random.Generator = 0,
     batch_size: int = 1024,
-    progress: bool = False,
+    progress: bool = True,
     **options: Any,
 ) -> Scores:
     """Score the neurons of a network: the larger, the more they deserve to stay.

@@ -89,7 +89,7 @@ def gated_passes(context: Context) -> Iterator[GatedPass]:
 
     Only the way from the first gate to the output is put on the tape: no gradient by a weight is computed.
     """
-    gated, gates = with_gates(context.net)
+    gated, gates = with_gates(context.net, [group.name for group in context.groups])
     wanted = {gates[read.value] for group in context.groups for read in group.reads}
     sizes = {group.name: group.size for group in context.groups}
     count = -(-context.count // context.batch_size)

@@ -24,7 +24,7 @@ def pair_costs(
     *,
     loss: str | None = None,
     batch_size: int = 1024,
-    progress: bool = False,
+    progress: bool = True,
 ) -> Vector:
     r"""The exact change of the loss for every two neurons of a group that leave together.
 
