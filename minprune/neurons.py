@@ -48,6 +48,9 @@ class Slice:
     axis: int
     owner: Ids
 
+    def __repr__(self) -> str:
+        return f"<{self.array}[{self.axis}]: {np.count_nonzero(self.owner != NOBODY)} of {len(self.owner)} entries>"
+
     def positions(self, j: int) -> Ids:
         """The positions that belong to neuron j."""
         return np.flatnonzero(self.owner == j)

@@ -24,14 +24,16 @@ def deduce_input_shapes(net: Graph) -> dict[str, Shape] | None:
         When the layers contradict each other, or no square image fits them.
     """
     wanted = _wanted(net)
-    if any(name not in wanted for name in net.inputs):
-        return None
-    known = {name: wanted[name] for name in net.inputs}
+    known = {name: wanted[name] for name in net.inputs if name in wanted}
     images = any(axes for _, axes in known.values())
     misfit: ShapeError | None = None
     for size in range(1, LARGEST_IMAGE + 1) if images else (1,):
         shapes: dict[str, Shape] = {name: (channels, *(size,) * axes) for name, (channels, axes) in known.items()}
         try:
+            if len(shapes) < len(net.inputs):
+                shapes = _with_partners(net, shapes)
+            if len(shapes) < len(net.inputs):
+                return None
             net.value_shapes(shapes)
         except ShapeError as error:
             misfit = error
@@ -40,6 +42,18 @@ def deduce_input_shapes(net: Graph) -> dict[str, Shape] | None:
     if images:
         raise ShapeError(f"no square image up to {LARGEST_IMAGE} fits ({misfit}); give input_shape=") from None
     raise misfit or ShapeError("the network has no input")
+
+
+def _with_partners(net: Graph, shapes: dict[str, Shape]) -> dict[str, Shape]:
+    """Inputs that are only added to something: they have the shape of what they are added to."""
+    values = dict(shapes)
+    for name, node in net.nodes.items():
+        partners = [values[source] for source in node.inputs if source in values]
+        if node.layer.flow == "add" and partners:
+            values.update({s: partners[0] for s in node.inputs if s in net.inputs and s not in values})
+        if all(source in values for source in node.inputs):
+            values[name] = node.layer.out_shape(*(values[source] for source in node.inputs))
+    return {name: values[name] for name in net.inputs if name in values}
 
 
 def _wanted(net: Graph) -> dict[str, tuple[int, int]]:

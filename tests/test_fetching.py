@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from minprune import fetching
+from minprune import fetching, progress
 from minprune.datasets.known import SETS, Content, KnownSet, Remote
 from minprune.errors import FileError
 
@@ -192,6 +192,7 @@ def test_members_are_taken_out_of_an_archive_under_our_names_only(fetch, server,
 
 def test_progress_is_drawn_on_stderr_when_asked_for_and_then_wiped(remote, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich draws to what it takes for a terminal
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)  # however quick the fetching is
     fetching.fetch("toy-set", tmp_path, sets=known(remote))
     captured = capsys.readouterr()
     assert "a.bin" in captured.err

@@ -587,3 +587,10 @@ def test_layers_are_resized_to_the_arrays_that_are_left():
     assert Gate(4).resized({"m": (2,)}) == Gate(2)
     assert Select(9, 4).resized({"index": (2,)}) == Select(9, 2)
     assert mp.ReLU().resized({}) == mp.ReLU()
+
+
+def test_an_input_that_is_only_added_has_the_shape_of_its_partner() -> None:
+    net = mp.Graph({"h": (mp.Dense(64, 32), "x"), "y": (mp.Add(), "h", "x2")}, inputs=("x", "x2"))
+    assert net.input_shapes == {"x": (64,), "x2": (32,)}
+    assert net(np.zeros((2, 64)), np.zeros((2, 32))).shape == (2, 32)
+    assert list(net.neurons) == ["x", "x2"]  # x2 and h are one group: their neurons are added
