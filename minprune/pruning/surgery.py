@@ -115,7 +115,9 @@ def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any
     if not np.isfinite(certificate.max_difference):
         raise DataError("the network's output is not finite on the certificate's inputs; look for NaN in its weights")
     if not certificate.ok:
-        raise MinpruneError(f"removal failed its check ({certificate}); please report this network")
+        raise MinpruneError(
+            f"removal failed its check ({certificate}); extreme weights can do that, else please report it"
+        )
     small = repaired(net, small, plan, repair, data)
     small.certificate = certificate
     return small
