@@ -35,7 +35,3 @@ class PlanError(MinpruneError, ValueError):
 
 class TrainingError(MinpruneError, ArithmeticError):
     """Training that cannot go on: the loss is no longer a number."""
-
-
-class MissingExtraError(MinpruneError, ImportError):
-    """An optional package is not installed; the message gives the command that installs it."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from networks import EXAMPLES, inputs
 from op_cases import eighths
 
 import minprune as mp
@@ -307,3 +308,11 @@ def test_check_catches_a_wrong_rule_in_a_network(monkeypatch: pytest.MonkeyPatch
 def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert check(mp.Sequential(mp.Dense(1, 1)), [[1.0]], [[0.5]]).ok
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_gradient_of_every_kind_of_network_agrees_with_its_witnesses(name: str) -> None:
+    net = EXAMPLES[name]()
+    x = inputs(net, 3)
+    y = np.random.default_rng(2).standard_normal((3, net(x).shape[1]))
+    mp.check(net, x, y, progress=False).raise_if_wrong()

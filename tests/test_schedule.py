@@ -104,3 +104,21 @@ def test_there_is_at_least_one_round(rounds: Any) -> None:
     net, data = mlp()
     with pytest.raises(PlanError, match=r"rounds is .*, expected a whole number of at least 1"):
         prune(net, data, rounds=rounds)
+
+
+def test_the_optimisers_memory_follows_the_neurons_that_stay() -> None:
+    net = mp.Sequential(mp.Dense(4, 8), mp.ReLU(), mp.Dense(8, 3), rng=0)
+    data = (np.random.default_rng(0).standard_normal((64, 4)), np.arange(64) % 3)
+    before = mp.fit(net, data, epochs=2, batch_size=16, progress=False).state
+    kept_only = mp.prune(net, data, "magnitude_l2", mp.Global(0.5), state=before, progress=False)
+    kept = kept_only.kept["dense1"]
+    assert kept_only.state is not None
+    assert kept_only.state.step == before.step
+    for slot in ("m", "v"):
+        assert np.array_equal(kept_only.state.slots["dense1.W"][slot], before.slots["dense1.W"][slot][kept])
+        assert np.array_equal(kept_only.state.slots["dense2.W"][slot], before.slots["dense2.W"][slot][:, kept])
+    tuned = mp.prune(
+        net, data, "taylor", mp.Global(0.5), rounds=2, finetune=mp.FineTune(epochs=1), state=before, progress=False
+    )
+    assert tuned.state is not None
+    assert tuned.state.step == before.step + 2  # 64 samples are one batch of 128: a step a round
