@@ -186,17 +186,23 @@ class Select(Layer):
 
 
 @dataclass(frozen=True)
-class Add(Layer):
+class _Folded(Layer):
+    """A layer of two or more values, which its op takes two at a time."""
+
+    inputs_needed = 2
+    many_inputs = True
+
+    def forward(self, arrays: Mapping[str, Any], *xs: Any, training: Training | None = None) -> Any:
+        return reduce(lambda a, b: apply(self.op, a, b), xs)
+
+
+@dataclass(frozen=True)
+class Add(_Folded):
     """Add two or more values of the same shape; $y = a + b$. It ties their neurons: they stay or leave together."""
 
     kind = "add"
     op = ops.Add
-    inputs_needed = 2
-    many_inputs = True
     flow = "add"
-
-    def forward(self, arrays: Mapping[str, Any], *xs: Any, training: Training | None = None) -> Any:
-        return reduce(lambda a, b: apply(self.op, a, b), xs)
 
     def out_shape(self, *shapes: Shape) -> Shape:
         expect(all(shape == shapes[0] for shape in shapes), "values of one shape", *shapes)
@@ -204,17 +210,12 @@ class Add(Layer):
 
 
 @dataclass(frozen=True)
-class Join(Layer):
+class Join(_Folded):
     """Put the channels of two or more values behind each other; $y = [a; b]$."""
 
     kind = "concat"
     op = ops.Concat
-    inputs_needed = 2
-    many_inputs = True
     flow = "join"
-
-    def forward(self, arrays: Mapping[str, Any], *xs: Any, training: Training | None = None) -> Any:
-        return reduce(lambda a, b: apply(self.op, a, b), xs)
 
     def out_shape(self, *shapes: Shape) -> Shape:
         expect(all(shape[1:] == shapes[0][1:] for shape in shapes), "values alike in all but channels", *shapes)
