@@ -508,8 +508,30 @@ def test_a_bar_changes_no_score() -> None:
         assert shown["dense1"].tobytes() == quiet["dense1"].tobytes()
 
 
-def test_only_neurons_are_scored() -> None:
+def test_weights_are_scored_by_parameter_in_its_shape() -> None:
     net = mp.Sequential(mp.Dense(3, 4), mp.ReLU(), mp.Dense(4, 2))
-    assert list(mp.score(net, criterion="magnitude_l2", by="neuron")) == ["dense1"]
-    with pytest.raises(DataError, match="by is 'weight': this version scores neurons only"):
-        mp.score(net, criterion="magnitude_l2", by="weight")
+    found = mp.score(net, criterion="magnitude_l1", by="weight")
+    assert found.by == "weight"
+    assert list(found) == ["dense1.W", "dense2.W"]
+    for name, values in found.items():
+        assert values.dtype == np.float64
+        np.testing.assert_array_equal(values, np.abs(net.params[name]))
+    assert list(mp.score(net, criterion="random", by="weight", groups=["dense2.W"])) == ["dense2.W"]
+    assert [c.name for c in CRITERIA.values() if c.scores_weights()].count("magnitude_l1") == 1
+
+
+def test_what_cannot_be_scored_by_weight_is_refused() -> None:
+    net = mp.Sequential(mp.Dense(3, 4), mp.ReLU(), mp.Dense(4, 2))
+    with pytest.raises(DataError, match="by is 'layer', expected 'neuron' or 'weight'"):
+        mp.score(net, criterion="magnitude_l2", by="layer")
+    with pytest.raises(DataError, match="apoz scores neurons only; for weights take another criterion"):
+        mp.score(net, samples(net), criterion="apoz", by="weight")
+    with pytest.raises(StructureError, match=r"no weights are called 'dense1\.b'; there are dense1\.W, dense2\.W"):
+        mp.score(net, criterion="magnitude_l1", by="weight", groups=["dense1.b"])
+    with pytest.raises(PlanError, match=r"expected a list of parameter names: \['dense1.W'\]"):
+        mp.score(net, criterion="magnitude_l1", by="weight", groups="dense1.W")
+
+
+def test_the_place_of_a_weight_without_a_score_is_named() -> None:
+    with pytest.raises(DataError, match=r"the score of dense1.W\[0, 1\] is not a number"):
+        Scores("by hand", {"dense1.W": np.array([[1.0, np.nan]])}, by="weight")

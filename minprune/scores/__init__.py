@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets.samples import as_samples
-from ..errors import DataError, PlanError
+from ..errors import DataError, PlanError, StructureError
 from ..neurons import NeuronGroup, check_neuron, fingerprint, hidden
 from ..nn import Graph
 from ..reports import table
@@ -89,7 +89,7 @@ def score(
     progress: bool = True,
     **options: Any,
 ) -> Scores:
-    """Score the neurons of a network: the larger, the more they deserve to stay.
+    """Score the neurons of a network, or its weights: the larger, the more they deserve to stay.
 
     Parameters
     ----------
@@ -102,10 +102,11 @@ def score(
     loss : str, optional
         By default cross-entropy for integer y, else mse. To be named where the criterion needs a loss, but no labels,
         and there are none.
-    by : {"neuron"}
+    by : {"neuron", "weight"}
         What is scored.
     groups : names, optional
-        Which groups to score: by default all hidden ones. Name ``"input"`` to score input features.
+        Which groups to score: by default all hidden ones. Name ``"input"`` to score input features. By weight: which
+        parameters, by default the W of every layer.
     rng : int or Generator
         For criteria that draw.
     batch_size : int
@@ -118,14 +119,14 @@ def score(
     Returns
     -------
     Scores
-        Group -> (n,) float64.
+        Group -> (n,) float64; by weight parameter -> float64 of its shape.
 
     Raises
     ------
     DataError
         For an unknown criterion or option, for data that is missing or cannot be used, or a score that is not a number.
     StructureError
-        When there is no such group.
+        When there is no such group or parameter.
     PlanError
         When a group is named whose neurons are never removed, or there is no group to score.
 
@@ -141,8 +142,8 @@ def score(
     >>> score(net, criterion="magnitude_l2")["dense1"]
     array([5., 1.])
     """
-    if by != "neuron":
-        raise DataError(f"by is {by!r}: this version scores neurons only, by='neuron'")
+    if by not in ("neuron", "weight"):
+        raise DataError(f"by is {by!r}, expected 'neuron' or 'weight'")
     criterion = _as_criterion(criterion, options)
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise DataError(f"batch_size is {batch_size!r}, expected a whole number of at least 1")
@@ -151,9 +152,12 @@ def score(
         x, y = as_samples(data, labels="labels" in criterion.needs)
     if loss is None and y is None and "gradient" in criterion.needs:
         raise DataError(f"{criterion.name}: without labels it cannot be told which loss; name it with loss=")
-    chosen = _chosen(net, hidden(net) if groups is None else groups)
-    context = Context(net, chosen, x, y, loss or choose_loss(y), batch_size, np.random.default_rng(rng), progress)
-    return Scores(criterion.name, criterion.score(context), fingerprint(net))
+    chosen = _chosen(net, hidden(net) if groups is None else groups) if by == "neuron" else ()
+    weights = _weights(net, groups) if by == "weight" else ()
+    generator = np.random.default_rng(rng)
+    context = Context(net, chosen, x, y, loss or choose_loss(y), batch_size, generator, progress, weights)
+    found = criterion.score(context) if by == "neuron" else criterion.score_weights(context)
+    return Scores(criterion.name, found, fingerprint(net), by, net)
 
 
 def _as_criterion(criterion: str | Criterion, options: dict[str, Any]) -> Criterion:
@@ -182,4 +186,18 @@ def _chosen(net: Graph, names: Iterable[str]) -> tuple[NeuronGroup, ...]:
     for group in chosen:
         if group.stays:
             raise PlanError(f"{group.name}: {group.stays}; its neurons are never removed, so they have no score")
+    return chosen
+
+
+def _weights(net: Graph, names: Iterable[str] | None) -> tuple[str, ...]:
+    """The parameters of these names, each once; by default every W: biases and batch-norm are no connections."""
+    if isinstance(names, str):
+        raise PlanError(f"groups is {names!r}, expected a list of parameter names: [{names!r}]")
+    available = [name for name in net.params if name.endswith(".W")]
+    chosen = tuple(available if names is None else dict.fromkeys(names))
+    for name in chosen:
+        if name not in available:
+            raise StructureError(f"no weights are called {name!r}; there are {', '.join(available) or 'none'}")
+    if not chosen:
+        raise PlanError("nothing to score: the network has no layer with weights")
     return chosen

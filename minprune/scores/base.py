@@ -13,6 +13,7 @@ from ..datasets.samples import rows
 from ..errors import DataError
 from ..neurons import NeuronGroup
 from ..nn import Graph
+from ..ops import Array
 
 Vector = NDArray[np.float64]
 
@@ -36,6 +37,8 @@ class Context:
         For criteria that draw.
     progress : bool
         Whether to show a bar.
+    weights : tuple of str
+        The parameters whose weights are to be scored, where it is weights that are scored.
     """
 
     net: Graph
@@ -46,6 +49,7 @@ class Context:
     batch_size: int
     rng: np.random.Generator
     progress: bool
+    weights: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -64,7 +68,8 @@ class Context:
 class Criterion:
     """A rule that gives every neuron a number: the larger, the more it deserves to stay.
 
-    A subclass states its `name`, `formula`, what it `needs`, its `source`, and `score`.
+    A subclass states its `name`, `formula`, what it `needs`, its `source`, and `score`; and `score_weights`, where it
+    makes sense for single weights too.
     """
 
     name: ClassVar[str]
@@ -76,19 +81,34 @@ class Criterion:
         """The scores of every group in `context.groups`, by its name."""
         raise TypeError(f"{type(self).__name__} states no score(context)")
 
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """The scores of every weight of the parameters in `context.weights`, by their names; refused by default."""
+        raise DataError(f"{self.name} scores neurons only; for weights take another criterion, such as magnitude_l1")
+
+    @classmethod
+    def scores_weights(cls) -> bool:
+        """Whether it scores single weights too."""
+        return cls.score_weights is not Criterion.score_weights
+
 
 @dataclass(frozen=True, eq=False)
 class Scores(Mapping[str, Vector]):
     """Scores by group: ``s["dense1"]`` is an array (n,), larger = keep; +inf means "never remove".
+
+    Of weights by parameter: ``s["dense1.W"]`` has the parameter's shape.
 
     Attributes
     ----------
     criterion : str
         The rule that made them.
     by_group : dict
-        Group name -> (n,) float64.
+        Group name -> (n,) float64, or parameter name -> float64 of its shape.
     fingerprint : str
         Of the network they were made for; see `minprune.neurons.fingerprint`.
+    by : {"neuron", "weight"}
+        What was scored.
+    net : Graph or None
+        The network that was scored, for strategies that ask what a neuron costs.
 
     Raises
     ------
@@ -108,12 +128,15 @@ class Scores(Mapping[str, Vector]):
     criterion: str
     by_group: Mapping[str, Vector]
     fingerprint: str = ""
+    by: str = "neuron"
+    net: Graph | None = None
 
     def __post_init__(self) -> None:
         for group, values in self.by_group.items():
-            lost = np.flatnonzero(np.isnan(values))
+            lost = np.argwhere(np.isnan(values))
             if len(lost):
-                raise DataError(f"{self.criterion}: the score of {group}[{lost[0]}] is not a number")
+                place = ", ".join(map(str, lost[0]))
+                raise DataError(f"{self.criterion}: the score of {group}[{place}] is not a number")
 
     def __getitem__(self, group: str) -> Vector:
         return self.by_group[group]
@@ -125,5 +148,5 @@ class Scores(Mapping[str, Vector]):
         return len(self.by_group)
 
     def __repr__(self) -> str:
-        lines = (f"{group} ({len(v)}): {v.min():.3g} … {v.max():.3g}" for group, v in self.by_group.items())
+        lines = (f"{group} ({v.size}): {v.min():.3g} … {v.max():.3g}" for group, v in self.by_group.items())
         return f"<{self.criterion}: {'; '.join(lines)}>"

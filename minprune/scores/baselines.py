@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ..ops import Array
 from .base import Context, Criterion, Vector
 
 
 class Random(Criterion):
-    r"""A number drawn from [0, 1) for every neuron: $I_j \sim U(0, 1)$.
+    r"""A number drawn from [0, 1) for every neuron, or every weight: $I_j \sim U(0, 1)$.
 
     Notes
     -----
@@ -20,3 +21,7 @@ class Random(Criterion):
     def score(self, context: Context) -> dict[str, Vector]:
         """Draw from the given rng."""
         return {group.name: context.rng.random(group.size) for group in context.groups}
+
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Draw from the given rng."""
+        return {name: context.rng.random(context.net.params[name].shape) for name in context.weights}

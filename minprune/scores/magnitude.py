@@ -30,7 +30,7 @@ def sum_of_powers(net: Graph, group: NeuronGroup, slices: Iterable[Slice], power
 class MagnitudeL1(Criterion):
     r"""The sum of the moduli of a neuron's incoming weights: $\sum_i |w_{ji}|$, bias apart.
 
-    Tied producers are summed.
+    Tied producers are summed. Of a single weight: $|w|$.
 
     Notes
     -----
@@ -44,6 +44,10 @@ class MagnitudeL1(Criterion):
     def score(self, context: Context) -> dict[str, Vector]:
         """Σ|w| over the rows."""
         return {g.name: sum_of_powers(context.net, g, g.produced, 1) for g in context.groups}
+
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """|w|."""
+        return {name: np.abs(context.net.params[name].astype(np.float64)) for name in context.weights}
 
 
 class MagnitudeL2(Criterion):
