@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import ops
 from ..errors import StructureError
+from ..ops.conv import patches
 from ..ops.windows import output_size
 from ..tensor import apply
 from .base import Layer, Shape, Training, expect, he_normal, per_axis, positive
@@ -56,6 +57,10 @@ class Dense(Layer):
 
     def forward(self, arrays: Mapping[str, Any], *xs: Any, training: Training | None = None) -> Any:
         return apply(self.op, *xs, arrays["W"], arrays.get("b"))
+
+    def columns(self, x: ops.Array) -> ops.Array:
+        """What its neurons see, one column for each place: (N, 1, I, 1), as for a convolution with one place."""
+        return x[:, None, :, None]
 
     def out_shape(self, *shapes: Shape) -> Shape:
         expect(shapes[0] == (self.inputs,), f"(N, {self.inputs})", *shapes)
@@ -132,6 +137,10 @@ class Conv2d(Layer):
     def forward(self, arrays: Mapping[str, Any], *xs: Any, training: Training | None = None) -> Any:
         settings = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
         return apply(self.op, *xs, arrays["W"], arrays.get("b"), **settings)
+
+    def columns(self, x: ops.Array) -> ops.Array:
+        """What its filters see, one column for each place, block by block: (N, C, …) -> (N, Q, C/Q · K, P)."""
+        return patches(x, self.kernel, self.stride, self.padding, self.dilation, self.groups)
 
     def out_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes

@@ -28,6 +28,7 @@ from .spec import (
     Sensitivity,
     SensitivitySigned,
 )
+from .surgeon import Obs
 from .taylor import Fisher, Taylor, TaylorMean, TaylorSigned, TaylorSquared
 
 CRITERIA: dict[str, type[Criterion]] = {
@@ -45,6 +46,7 @@ CRITERIA: dict[str, type[Criterion]] = {
         Fisher,
         Curvature,
         Taylor2,
+        Obs,
         MagnitudeL1,
         MagnitudeL2,
         MagnitudeL1Outgoing,

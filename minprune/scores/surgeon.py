@@ -1,0 +1,208 @@
+r"""What removing a neuron costs when those that read it may be refitted: the optimal brain surgeon, for whole neurons.
+
+Other scores ask what happens when a neuron goes and nothing else changes. But something else does change, where a
+repair follows: the readers' other weights take over what they can. A neuron that the others can stand in for costs
+little then, however large it is. `repair="least_squares"` does the taking over; this score foresees it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import isfinite, prod
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, ShapeError
+from ..neurons import NeuronGroup
+from ..nn import Graph
+from ..ops import Array
+from ..progress import track
+from ..tensor import Tape, Tensor, backward
+from .base import Context, Criterion, Vector
+from .curvature import FACTORS
+
+ENTRIES = 1 << 23  # numbers of a batch's Jacobians held at once: fewer samples are taken at a time where more come up
+
+
+@dataclass(frozen=True)
+class Obs(Criterion):
+    r"""What the removal of a neuron costs, to second order, once all that reads it is refitted to what is left.
+
+    $I_j = \frac{1}{2} \sum_r \mathrm{tr}\left(G_r\, W_{rj}\, ([A_r^{-1}]_{jj})^{-1}\, W_{rj}^\top\right)$
+
+    r are the layers that read the neuron, $W_{rj}$ (O, |j|) the columns that read it (a block of them behind a
+    flatten, a kernel's entries in a convolution), and $[A^{-1}]_{jj}$ the block of the inverse that belongs to them.
+    $A_r$ is the mean of $\tilde{a}\tilde{a}^\top$ over samples and places, with $\tilde{a} = (a, 1)$ what the reader
+    reads and a ridge λ on its diagonal, so that large changes of the weights count as costs too. $G_r$ is the mean
+    over samples, summed over places, of the loss's Gauss–Newton second derivative by the reader's sums z.
+
+    With one column per neuron it is
+    $\frac{1}{2} \sum_r w_{rj}^\top G_r w_{rj} / [A_r^{-1}]_{jj}$: as large as `curvature` would have it, times the
+    share of a that no other neuron can give.
+
+    It is the surgeon's saliency for a group of weights, the columns of one neuron in a reader, under a second
+    derivative that factors: $H_r \approx A_r \otimes G_r$, where samples' activations and curvatures are taken to be
+    independent, and so are places. The change of the other weights that attains it is that of `LeastSquares`, which
+    does not depend on G. Exact for one affine reader under half the squared error.
+
+    Labels are not used; without them name the loss. It costs one walk back per output, and for every reader the
+    inverse of a matrix as wide as what it reads.
+
+    Parameters
+    ----------
+    ridge : float
+        Above 0, relative to the mean diagonal entry of A, the bias apart; as in `LeastSquares`.
+
+    Raises
+    ------
+    DataError
+        When `ridge` is out of range.
+
+    Notes
+    -----
+    Source: Hassibi and Stork 1993, *Second order derivatives for network pruning: optimal brain surgeon*, whose
+    $w_q^2 / (2 [H^{-1}]_{qq})$ this is for a block of weights; the factors of H: Martens and Grosse 2015, *Optimizing
+    neural networks with Kronecker-factored approximate curvature*. Wang et al. 2019, *EigenDamage*, use the same
+    factors for a filter's incoming weights; here it is the outgoing ones, which a repair can do without.
+
+    Examples
+    --------
+    Two neurons that say the same: either can go at no cost, since the other stands in. `curvature` does not know that.
+
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 3), mp.ReLU(), mp.Dense(3, 1), dtype=np.float64)
+    >>> net.params["dense1.W"] = [[1.0], [2.0], [-1.0]]
+    >>> net.params["dense2.W"] = [[5.0, 5.0, 1.0]]
+    >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    >>> for criterion in (Obs(ridge=1e-12), "curvature"):
+    ...     print(mp.score(net, x, criterion, loss="half_squared_error")["dense1"].round(6))
+    [0.       0.       0.113636]
+    [15.625 62.5    0.625]
+    """
+
+    ridge: float = 1e-3
+    name = "obs"
+    formula = (
+        r"I_j = \frac{1}{2} \sum_r \mathrm{tr}\left(G_r\, W_{rj}\, ([A_r^{-1}]_{jj})^{-1}\, W_{rj}^\top\right), \quad "
+        r"H_r \approx A_r \otimes G_r"
+    )
+    needs = ("data", "gradient", "curvature")
+    source = "Hassibi and Stork 1993, for a neuron's outgoing weights"
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.ridge, int | float | np.floating) and self.ridge > 0 and isfinite(self.ridge)):
+            raise DataError(f"obs: ridge is {self.ridge!r}, expected a finite number above 0")
+
+    def score(self, context: Context) -> dict[str, Vector]:
+        """Sum over the readers of each group."""
+        factors = _factors(context)
+        scores = {}
+        for group in context.groups:
+            scores[group.name] = np.zeros(group.size)
+            for read in group.reads:
+                for reader in read.readers:
+                    scores[group.name] += self._costs(context.net, group, reader, factors[reader])
+        return scores
+
+    def _costs(self, net: Graph, group: NeuronGroup, reader: str, factors: _Factors) -> Vector:
+        """½ tr(G W_j ([A⁻¹]_jj)⁻¹ W_jᵀ) of every neuron, in one reader; block by block where it has several."""
+        W = net.params[f"{reader}.W"].astype(np.float64)
+        blocks = W.reshape(len(factors.A), -1, prod(W.shape[1:]))  # (Q,o,F)
+        (columns,) = (piece.owner for piece in group.consumed if piece.array == f"{reader}.W")
+        owner = np.repeat(columns, prod(W.shape[2:]))  # (F,): the neuron that each of a reader's unknowns belongs to
+        costs = np.zeros(group.size)
+        for w, A, G in zip(blocks, factors.A, factors.G, strict=True):
+            inverse = np.linalg.inv(_with_ridge(A, self.ridge))[:-1, :-1]
+            for j in range(group.size):
+                mine = np.flatnonzero(owner == j)
+                if len(mine):
+                    refitted = np.linalg.solve(inverse[np.ix_(mine, mine)], w[:, mine].T)  # (|j|,o)
+                    costs[j] += np.sum((G @ w[:, mine]) * refitted.T) / 2
+        return costs
+
+
+@dataclass
+class _Factors:
+    """The two factors of a reader's second derivative, for each of its blocks: A (Q, F+1, F+1) and G (Q, o, o)."""
+
+    A: Any = field(default=0.0)
+    G: Any = field(default=0.0)
+
+
+def _factors(context: Context) -> dict[str, _Factors]:
+    """A and G of every layer that reads one of the groups, averaged over all samples."""
+    net = context.net
+    readers = list(dict.fromkeys(r for group in context.groups for read in group.reads for r in read.readers))
+    found: dict[str, _Factors] = defaultdict(_Factors)
+    small = replace(context, batch_size=min(context.batch_size, _samples_at_once(net, readers)))
+    total = -(-context.count // small.batch_size)
+    for x, _ in track(small.batches(), "surgeon", show=context.progress, total=total):
+        tape = Tape()
+        values: dict[str, Tensor] = net.run({name: tape.watch(v) for name, v in net.take(x).items()}, net.arrays)
+        curvatures = _curvatures(context.loss, values[net.output], {r: values[r] for r in readers})
+        for reader in readers:
+            node: Any = net.nodes[reader]
+            columns = node.layer.columns(values[node.inputs[0]].value)  # (N,Q,F,P)
+            found[reader].A += _mean_outer(columns) * len(columns) / context.count
+            found[reader].G += _by_block(curvatures[reader], columns.shape[1]) / context.count
+    return found
+
+
+def _samples_at_once(net: Graph, readers: list[str]) -> int:
+    """How many samples keep the Jacobians by all readers' sums, and the columns they read, within `ENTRIES`."""
+    shapes = net.value_shapes(net.input_shapes or {})
+    outputs = prod(shapes[net.output])
+    entries = 0
+    for reader in readers:
+        window = prod(net.params[f"{reader}.W"].shape[1:]) * getattr(net.nodes[reader].layer, "groups", 1)
+        entries += outputs * prod(shapes[reader]) + window * prod(shapes[reader][1:])
+    return max(1, ENTRIES // max(1, entries))
+
+
+def _curvatures(loss: str, output: Tensor, sums: Mapping[str, Tensor]) -> dict[str, Array]:
+    """What the loss's second derivative by each reader's sums is made of: rows (·, O) whose RᵀR it is, place by place.
+
+    There is one row per sample, output and place: the Gauss–Newton factor √w (J − …) of `FACTORS`.
+    """
+    if loss not in FACTORS:
+        raise DataError(f"unknown loss {loss!r}; expected one of {', '.join(FACTORS)}")
+    if output.value.ndim != 2:
+        raise ShapeError(f"obs takes a network's output of shape (N, K), got {output.shape}; end with Flatten")
+    jacobians: dict[str, list[Array]] = {reader: [] for reader in sums}
+    for k in range(output.shape[1]):
+        seed = np.zeros_like(output.value)
+        seed[:, k] = 1
+        bars = backward(output, seed, wrt=sums.values())
+        for reader, z in sums.items():
+            jacobians[reader].append(bars[z].reshape(len(seed), -1))
+    rows = {}
+    for reader, z in sums.items():
+        J, weights = FACTORS[loss](np.stack(jacobians[reader], axis=1), output.value)  # (N,K,O·P)
+        J = (np.sqrt(weights) * J).reshape(*J.shape[:2], z.shape[1], -1)  # (N,K,O,P)
+        rows[reader] = J.transpose(0, 1, 3, 2).reshape(-1, z.shape[1])
+    return rows
+
+
+def _by_block(rows: Array, blocks: int) -> Array:
+    """RᵀR within each block of channels: (·, O) -> (Q, o, o), in float64."""
+    parts = rows.astype(np.float64).reshape(len(rows), blocks, -1).swapaxes(0, 1)  # (Q,·,o)
+    return parts.swapaxes(1, 2) @ parts
+
+
+def _mean_outer(columns: Array) -> Array:
+    """The mean of ã ãᵀ over samples and places, ã = (a, 1): (N, Q, F, P) -> (Q, F+1, F+1), in float64."""
+    a = columns.transpose(1, 0, 3, 2).reshape(columns.shape[1], -1, columns.shape[2]).astype(np.float64)  # (Q,N·P,F)
+    a = np.concatenate([a, np.ones_like(a[..., :1])], axis=2)
+    return a.swapaxes(1, 2) @ a / a.shape[1]
+
+
+def _with_ridge(A: Array, ridge: float) -> Array:
+    """A with `ridge` times its mean diagonal entry added to the diagonal, the bias apart."""
+    A = A.copy()
+    features = np.arange(len(A) - 1)
+    size = A[features, features].mean()
+    A[features, features] += ridge * (size if size > 0 else 1.0)
+    return A

@@ -1,0 +1,159 @@
+"""The surgeon's score: against loops, against the repair that it foresees, against another engine's curvature."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from networks import EXAMPLES, randomised, samples
+
+import minprune as mp
+from minprune.errors import DataError, ShapeError
+from minprune.ops import Array
+from minprune.ops.losses import log_sum_exp
+from minprune.pruning.least_squares import LeastSquares
+from minprune.scores.surgeon import Obs
+
+HALF = "half_squared_error"
+RIDGE = 1e-3
+
+
+def mlp(rng: int = 0) -> mp.Graph:
+    net = mp.Sequential(mp.Dense(4, 6), mp.Tanh(), mp.Dense(6, 5), mp.ReLU(), mp.Dense(5, 3), dtype=np.float64)
+    return randomised(net, rng)
+
+
+def inputs(count: int = 40, features: int = 4) -> Array:
+    return np.random.default_rng(1).standard_normal((count, features))
+
+
+def by_hand(net: mp.Graph, x: Array, read: str, reader: str, curvature: Array) -> Array:
+    """½ wᵀ G w / [A⁻¹]_jj for a dense reader with one column per neuron, in plain loops."""
+    values = net.run(net.take(x), net.arrays)
+    a = values[read]
+    size = a.shape[1] + 1
+    A = np.zeros((size, size))
+    for n in range(len(a)):
+        wide = [*a[n], 1.0]
+        for i in range(size):
+            for k in range(size):
+                A[i, k] += wide[i] * wide[k] / len(a)
+    mean = sum(A[i, i] for i in range(size - 1)) / (size - 1)
+    for i in range(size - 1):
+        A[i, i] += RIDGE * mean
+    inverse = np.linalg.inv(A)
+    W = net.params[f"{reader}.W"]
+    return np.array([W[:, j] @ curvature @ W[:, j] / inverse[j, j] / 2 for j in range(size - 1)])
+
+
+def softmax_curvature(net: mp.Graph, x: Array, reader: str) -> Array:
+    """The mean over samples of Jᵀ (diag p − p pᵀ) J, J from PyTorch: how the logits answer to the reader's sums."""
+    values = net.run(net.take(x), net.arrays)
+    start = list(net.nodes).index(reader) + 1
+
+    def behind(z: Any) -> Any:
+        for name in list(net.nodes)[start:]:
+            kind = net.nodes[name].layer.kind
+            if kind == "dense":
+                z = z @ torch.tensor(net.params[f"{name}.W"]).T + torch.tensor(net.params[f"{name}.b"])
+            else:
+                z = torch.relu(z) if kind == "relu" else torch.tanh(z)
+        return z
+
+    total: Any = 0.0
+    for n in range(len(x)):
+        z = torch.tensor(values[reader][n])
+        J = torch.autograd.functional.jacobian(behind, z).numpy()
+        y = values[net.output][n]
+        p = np.exp(y - log_sum_exp(y[None])[0])
+        total = total + J.T @ (np.diag(p) - np.outer(p, p)) @ J
+    return total / len(x)
+
+
+def test_the_score_of_a_dense_net_is_that_of_plain_loops_and_another_engines_curvature() -> None:
+    net, x = mlp(), inputs()
+    y = np.arange(len(x)) % 3
+    found = mp.score(net, (x, y), "obs", batch_size=7)
+    for group, read, reader in (("dense1", "tanh1", "dense2"), ("dense2", "relu1", "dense3")):
+        expected = by_hand(net, x, read, reader, softmax_curvature(net, x, reader))
+        np.testing.assert_allclose(found[group], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "name", ["mlp", "cnn", "average pooling", "conv1d", "depthwise", "grouped", "concat with itself"]
+)
+def test_it_is_what_the_repair_leaves_of_a_removal_behind_an_affine_reader(name: str) -> None:
+    """Half the squared error of the output, before and after least squares: for groups that the last layer reads."""
+    net = EXAMPLES[name]()
+    x, _ = samples(net, 60)
+    last = [group for group in net.neurons.values() if [r.readers for r in group.reads] == [(net.output,)]]
+    group = next(g for g in last if not g.stays)
+    found = mp.score(net, x, Obs(ridge=1e-9), loss=HALF, groups=[group.name])[group.name]
+    for j in range(group.size):
+        small = mp.remove(net, mp.Plan({group.name: [j]}), repair=LeastSquares(ridge=1e-9), data=x)
+        left = (np.square(small(x) - net(x)).sum(axis=1) / 2).mean()
+        assert found[j] == pytest.approx(left, rel=1e-4, abs=1e-7), f"{name}: {group.name}[{j}]"
+
+
+def test_a_convolution_is_scored_place_by_place() -> None:
+    net = mp.Sequential(
+        *(mp.Conv2d(1, 3, 2), mp.Tanh(), mp.Conv2d(3, 2, 2, padding=1), mp.Flatten()), input_shape=(1, 3, 3), rng=1
+    ).astype(np.float64)
+    x = np.random.default_rng(0).standard_normal((30, 1, 3, 3))
+    found = mp.score(net, x, Obs(ridge=RIDGE), loss=HALF)["conv1"]
+    a = net.run(net.take(x), net.arrays)["tanh1"]
+    padded = np.pad(a, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    rows = [
+        [*padded[n, :, i : i + 2, k : k + 2].ravel(), 1.0] for n in range(len(x)) for i in range(3) for k in range(3)
+    ]
+    A = np.array(rows).T @ np.array(rows) / len(rows)
+    A[np.arange(12), np.arange(12)] += RIDGE * np.trace(A[:12, :12]) / 12
+    inverse = np.linalg.inv(A)
+    G = 9 * np.eye(2)  # of half the squared error, summed over the nine places
+    W = net.params["conv2.W"].reshape(2, 12)
+    for j in range(3):
+        own = slice(4 * j, 4 * j + 4)
+        expected = np.trace(G @ W[:, own] @ np.linalg.inv(inverse[own, own]) @ W[:, own].T) / 2
+        assert found[j] == pytest.approx(expected, rel=1e-9)
+
+
+def test_of_twins_neither_costs_anything_and_without_the_other_each_costs_all() -> None:
+    net = mlp()
+    for short in ("W", "b"):
+        net.params[f"dense1.{short}"][1] = net.params[f"dense1.{short}"][0]
+    x = inputs()
+    scores = mp.score(net, x, Obs(ridge=1e-9), loss="cross_entropy", groups=["dense1"])["dense1"]
+    curvature = mp.score(net, x, "curvature", loss="cross_entropy", groups=["dense1"])["dense1"]
+    assert scores[:2].max() < 1e-6 * scores[2:].min()
+    assert curvature[:2].min() > 1e-3 * curvature[2:].min()
+    alone = mp.remove(net, mp.Plan({"dense1": [1]}))
+    assert mp.score(alone, x, Obs(ridge=1e-9), loss="cross_entropy")["dense1"][0] > 1e6 * scores[0]
+
+
+def test_the_batch_size_does_not_change_the_score() -> None:
+    net = EXAMPLES["cnn"]()
+    data = samples(net, 20)
+    one, all_ = (mp.score(net, data, "obs", batch_size=size) for size in (1, 20))
+    for group, values in one.items():
+        np.testing.assert_allclose(values, all_[group], rtol=1e-10)
+
+
+def test_a_silent_neuron_costs_only_the_ridge() -> None:
+    net = mlp()
+    net.params["dense2.W"][2], net.params["dense2.b"][2] = 0, -1  # never above 0
+    costs = [mp.score(net, inputs(), Obs(ridge), loss="cross_entropy")["dense2"][2] for ridge in (1e-3, 1e-6)]
+    assert costs[0] == pytest.approx(1000 * costs[1], rel=1e-2)
+
+
+@pytest.mark.parametrize("ridge", [0.0, -1.0, np.inf, "much"])
+def test_a_ridge_out_of_range_is_refused(ridge: Any) -> None:
+    with pytest.raises(DataError, match=r"obs: ridge is .*, expected a finite number above 0"):
+        mp.score(mlp(), inputs(), "obs", loss=HALF, ridge=ridge)
+
+
+def test_what_has_no_curvature_is_refused() -> None:
+    with pytest.raises(DataError, match="unknown loss 'hinge'; expected one of half_squared_error, mse, cross_entropy"):
+        mp.score(mlp(), inputs(), "obs", loss="hinge")
+    image = mp.Sequential(mp.Conv2d(1, 2, 2), mp.ReLU(), mp.Conv2d(2, 1, 2), input_shape=(1, 4, 4))
+    with pytest.raises(ShapeError, match="obs takes a network's output of shape"):
+        mp.score(image, np.ones((2, 1, 4, 4)), "obs", loss=HALF)
