@@ -4,11 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from networks import EXAMPLES, samples
+from networks import EXAMPLES, SINGLE_INPUT, samples
 
 import minprune as mp
 from minprune.errors import PlanError
+from minprune.neurons import hidden, staying
 from minprune.pruning.schedule import FineTune, prune
+from minprune.pruning.tracking import joined, origins
 
 
 def mlp() -> tuple[mp.Graph, Any]:
@@ -122,3 +124,72 @@ def test_the_optimisers_memory_follows_the_neurons_that_stay() -> None:
     )
     assert tuned.state is not None
     assert tuned.state.step == before.step + 2  # 64 samples are one batch of 128: a step a round
+
+
+def union(net: mp.Graph, res: Any) -> mp.Plan:
+    """All that a pruning removed, in the indices of the network that was given."""
+    gone = {group: set(range(net.neurons[group].size)) - set(kept) for group, kept in res.kept.items()}
+    return mp.Plan({group: sorted(gone[group]) for group in net.neurons if group in gone})
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "residual, projected", "depthwise", "concat, flatten", "grouped"])
+@pytest.mark.parametrize("repair", [None, "mean", "least_squares", mp.LeastSquares(ridge=1e-2)])
+def test_without_fine_tuning_all_rounds_are_one_removal_of_their_union(name: str, repair: Any) -> None:
+    net = EXAMPLES[name]()
+    data = samples(net, n=40)
+    res = prune(net, data, "taylor", mp.Global(0.5), rounds=3, repair=repair)
+    at_once = mp.remove(net, union(net, res), repair, data)
+    assert sum(len(step.plan) for step in res.history) == len(union(net, res))
+    assert {k: v.tobytes() for k, v in res.net.arrays.items()} == {k: v.tobytes() for k, v in at_once.arrays.items()}
+    assert res.history[-1].removed.loss == mp.evaluate(at_once, data, runtime=()).loss
+
+
+def test_every_round_scores_the_repaired_network() -> None:
+    net, data = mlp()
+    res = prune(net, data, "taylor", mp.Global(4), rounds=2, repair="least_squares")
+    first = mp.remove(net, res.history[0].plan, "least_squares", data)
+    second = mp.score(first, data, "taylor")
+    assert all(np.array_equal(res.history[1].scores[group], second[group]) for group in second)
+
+
+def test_after_fine_tuning_repairs_refit_to_the_tuned_network() -> None:
+    net, data = mlp()
+    tune = FineTune(epochs=3)
+    res = prune(net, data, "magnitude_l2", mp.Global(4), rounds=2, repair="least_squares", finetune=tune, rng=0)
+    rng = np.random.default_rng(0)
+    by_hand = before = net
+    state: Any = None
+    for step in res.history:
+        by_hand = mp.remove(by_hand, step.plan, "least_squares", data)
+        state = None if state is None else state.sliced(staying(before, step.plan.drop))
+        state = mp.fit(by_hand, data, optimizer=tune.optimizer, epochs=3, state=state, rng=rng, progress=False).state
+        before = by_hand
+    assert res.net(data[0]).tobytes() == by_hand(data[0]).tobytes()
+
+
+def test_input_features_leave_in_rounds_as_they_leave_at_once() -> None:
+    net, data = mlp()
+    res = prune(net, data, "taylor", mp.PerLayer(0.5), rounds=2, groups=["dense1", "input"], repair="least_squares")
+    assert [len(left) for left in res.kept.values()] == [3, 2]
+    at_once = mp.remove(net, union(net, res), "least_squares", data)
+    assert res.net(data[0]).tobytes() == at_once(data[0]).tobytes()
+
+
+def test_neurons_are_told_apart_where_a_removal_parts_their_group() -> None:
+    """Dropping neuron 2 parts the layers a, c from b, d: what goes on as group "a" has neurons 0 and 1 only."""
+    net = EXAMPLES["tied across concat"]()
+    small = mp.remove(net, mp.Plan({"a": [2]}))
+    assert {name: group.size for name, group in small.neurons.items()}["b"] == 2
+    assert origins(net, small, {"a": [2]}, "a").tolist() == [0, 1]
+    assert joined(net, small, {"a": [2]}, {"a": [1]}) == {"a": [1, 2]}
+
+
+@pytest.mark.parametrize("name", [name for name in SINGLE_INPUT if hidden(EXAMPLES[name]())])
+def test_what_is_left_is_traced_back_in_every_wiring(name: str) -> None:
+    net = EXAMPLES[name]()
+    for group in hidden(net):
+        stay = [j for j in range(net.neurons[group].size) if j != 1]
+        small = mp.remove(net, mp.Plan({group: [1]}))
+        found = origins(net, small, {group: [1]}, group).tolist()
+        assert found == stay[: len(found)]
+        assert len(found) == len(stay) or name in ("tied across concat", "nested")
