@@ -51,8 +51,9 @@ class PruneResult:
         Of the network that was given, on the validation part where there is one.
     history : list of Round
         In order.
-    kept : dict
-        Group -> the indices, in the given network, of the neurons that stayed.
+    plan : Plan
+        All that was removed, in the indices of the given network: ``remove(early, result.plan)`` cuts the same neurons
+        out of the network as it was earlier.
     state : OptimizerState or None
         Of the last fine-tuning.
     evaluated_on : str
@@ -66,11 +67,16 @@ class PruneResult:
     net: Graph
     before: Evaluation
     history: list[Round]
-    kept: dict[str, list[int]]
+    plan: Plan
     state: OptimizerState | None
     evaluated_on: str
     strategy: Strategy
     dense: dict[str, int]
+
+    @property
+    def kept(self) -> dict[str, list[int]]:
+        """Group -> the indices, in the given network, of the neurons that stayed."""
+        return {g: sorted(set(range(size)) - set(self.plan.drop.get(g, ()))) for g, size in self.dense.items()}
 
     @property
     def after(self) -> Evaluation:

@@ -10,12 +10,13 @@ import numpy as np
 from ..datasets.samples import as_splits
 from ..errors import PlanError
 from ..evaluation import evaluate
-from ..neurons import staying
+from ..neurons import fingerprint, staying
 from ..nn import Graph
 from ..optim import Adam, Optimizer, OptimizerState, Schedule
 from ..scores import Criterion, score
 from ..train import fit
-from .deciding import Global, Strategy, decide
+from .deciding import Global, Strategy
+from .pacing import Course, check_schedule
 from .plan import Plan
 from .repair import Repair
 from .results import PruneResult, Round
@@ -72,6 +73,7 @@ def prune(
     strategy: Strategy = Global(0.5),  # noqa: B008  a frozen value
     *,
     rounds: int = 1,
+    schedule: str = "linear",
     finetune: FineTune | None = None,
     repair: str | Repair | None = None,
     groups: list[str] | tuple[str, ...] | None = None,
@@ -98,8 +100,11 @@ def prune(
     strategy : Global, PerLayer or Threshold
         Its fraction is the final total, however many rounds it takes.
     rounds : int
-        In how many equal parts to remove, scoring anew before each. Without fine-tuning and repair all rounds together
-        are the removal of their union; with a repair they are ``remove(net, union, repair)``.
+        In how many parts to remove, scoring anew before each. Without fine-tuning all of them together are the removal
+        of their union, ``remove(net, result.plan, repair)``.
+    schedule : {"linear", "cubic", "exponential"}
+        How large these parts are: the same number in every round, many at first, or the same fraction of what is left;
+        see `minprune.pruning.pacing`.
     finetune : FineTune, optional
         Training after every removal; without one there is none.
     repair : {None, "mean", "least_squares", "merge", "batch_norm"} or a repair
@@ -123,11 +128,16 @@ def prune(
     Raises
     ------
     PlanError
-        When `rounds` is below 1, or the strategy cannot be carried out; see `decide`.
+        When `rounds` is below 1, the schedule unknown, or the strategy cannot be carried out; see `decide`.
 
     Notes
     -----
     Source: spec A2, A8 (document 2, 3.1).
+
+    A network that was never trained is pruned in the same way, and trained afterwards (pruning at initialisation). And
+    ``remove(early, result.plan)``, with the network as it was in an early epoch, puts the neurons that stay back to
+    their weights of then: that is weight rewinding (Frankle and Carbin 2019, *The lottery ticket hypothesis*; Frankle
+    et al. 2020, *Linear mode connectivity and the lottery ticket hypothesis*, for an epoch after the first).
 
     Examples
     --------
@@ -140,20 +150,22 @@ def prune(
     """
     if not isinstance(rounds, int | np.integer) or rounds < 1:
         raise PlanError(f"rounds is {rounds!r}, expected a whole number of at least 1")
+    check_schedule(schedule)
     generator = np.random.default_rng(rng)
     train, valid = as_splits(data)
     judge = train if valid is None else valid
     before = evaluate(net, judge, loss=loss, runtime=(), progress=progress)
     history: list[Round] = []
-    dense: dict[str, int] = {}
+    course: Course | None = None
     drop: dict[str, list[int]] = {}  # of the given network
     now = _Standing(net, {}, net, state)
     for number in range(1, rounds + 1):
         scores = score(now.small, train, criterion, loss=loss, groups=groups, rng=generator, progress=progress)
-        dense = dense or {group: len(values) for group, values in scores.items()}
-        groups = list(dense)  # a depthwise convolution left with one channel makes a new group: not in later rounds
-        left = {group: size - len(drop.get(group, [])) for group, size in dense.items()}
-        plan = decide(scores, strategy if rounds == 1 else strategy.part(number / rounds, dense, left))
+        course = course or Course.starting(strategy, schedule, scores)
+        groups = list(
+            course.dense
+        )  # a depthwise convolution left with one channel makes a new group: not in the rounds
+        plan = course.decide(scores, drop, number / rounds)
         drop = joined(net, now.small, drop, plan.drop)
         now = now.without(plan, repair, train)
         removed = evaluate(now.small, judge, loss=loss, runtime=(), progress=progress)
@@ -163,9 +175,10 @@ def prune(
             tuned = evaluate(now.small, judge, loss=loss, runtime=(), progress=progress)
             now = _Standing(now.small, {}, now.small, tuned_state)
         history.append(Round(scores, plan, removed, tuned))
-    kept = {group: np.setdiff1d(np.arange(size), drop.get(group, [])).tolist() for group, size in dense.items()}
     part = "training" if valid is None else "validation"
-    return PruneResult(now.small, before, history, kept, now.small_state, part, strategy, dense)
+    total = Plan(drop, fingerprint(net), f"{history[0].scores.criterion}, {strategy}")
+    dense = {group: net.neurons[group].size for group in groups or ()}
+    return PruneResult(now.small, before, history, total, now.small_state, part, strategy, dense)
 
 
 def _tune(
