@@ -19,6 +19,8 @@ _HOMES = {
     "gradcheck": ("check",),
     "scores": ("score", "criteria"),
     "train": ("fit",),
+    "penalties": ("GroupLasso", "BatchNormL1"),
+    "distillation": ("Distillation",),
     "optim": ("SGD", "Adam", "AdamW", "Cosine", "Step", "OneCycle", "OptimizerState"),
     "pruning.schedule": ("prune", "FineTune"),
     "pruning.plan": ("Plan",),

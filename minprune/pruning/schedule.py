@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets.samples import as_splits
+from ..distillation import Distillation
 from ..errors import PlanError
 from ..evaluation import evaluate
 from ..neurons import fingerprint, staying
@@ -38,12 +39,15 @@ class FineTune:
         Samples per step.
     schedule : schedule, optional
         Of the learning rate, within each round.
+    distill : Distillation, optional
+        Learn from the network that was given to `prune`, too.
     """
 
     epochs: int = 5
     optimizer: Optimizer = field(default_factory=Adam)
     batch_size: int = 128
     schedule: Schedule | None = None
+    distill: Distillation | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +175,7 @@ def prune(
         removed = evaluate(now.small, judge, loss=loss, runtime=(), progress=progress)
         tuned = None
         if finetune is not None:
-            tuned_state = _tune(now.small, data, finetune, loss, now.small_state, generator, progress)
+            tuned_state = _tune(now.small, net, data, finetune, loss, now.small_state, generator, progress)
             tuned = evaluate(now.small, judge, loss=loss, runtime=(), progress=progress)
             now = _Standing(now.small, {}, now.small, tuned_state)
         history.append(Round(scores, plan, removed, tuned))
@@ -183,6 +187,7 @@ def prune(
 
 def _tune(
     net: Graph,
+    dense: Graph,
     data: Any,
     how: FineTune,
     loss: str | None,
@@ -199,6 +204,8 @@ def _tune(
         epochs=how.epochs,
         batch_size=how.batch_size,
         schedule=how.schedule,
+        teacher=None if how.distill is None else dense,
+        distill=how.distill,
         state=state,
         rng=rng,
         progress=progress,
