@@ -23,6 +23,7 @@ _HOMES = {
     "distillation": ("Distillation",),
     "optim": ("SGD", "Adam", "AdamW", "Cosine", "Step", "OneCycle", "OptimizerState"),
     "pruning.schedule": ("prune", "FineTune"),
+    "pruning.while_training": ("prune_while_training",),
     "pruning.plan": ("Plan",),
     "pruning.deciding": ("decide", "Global", "PerLayer", "Threshold"),
     "pruning.least_squares": ("LeastSquares",),

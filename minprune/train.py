@@ -173,15 +173,13 @@ def fit(
     train, valid = as_splits(data) if teacher is None or distill.weight < 1 else _perhaps_unlabelled(net, data, loss)
     _check_settings(epochs, batch_size, clip_norm, patience, keep, valid)
     loss = choose_loss(train.y) if loss is None else loss
-    if loss == "cross_entropy" and isinstance(net.nodes[net.output].layer, Softmax):
-        raise StructureError(f"fit: {net.output} is a Softmax, but cross_entropy takes what comes before; leave it out")
     if penalty is not None:
         penalty.check(net)
     soft = None if teacher is None else (distill, taught(teacher, net, train.x, loss))
     how = (optimizer or Adam(), schedule, clip_norm, penalty, soft)
     run = _Run(net, train, valid, loss, how, keep, np.random.default_rng(rng))
     run.history.state = OptimizerState() if state is None else state.sliced({})  # a copy
-    starts = _batch_starts(net, len(train), batch_size)
+    starts = batch_slices(net, len(train), batch_size)
     with bar("training", epochs * len(starts), show=progress) as advance:
         for epoch in range(1, epochs + 1):
             run.epoch(epoch, epochs, starts, advance)
@@ -217,7 +215,7 @@ def _perhaps_unlabelled(net: Graph, data: Any, loss: str | None) -> tuple[Sample
     return Samples(x, np.zeros(count(x), int) if loss == "cross_entropy" else np.zeros((count(x), *outputs))), None
 
 
-def _batch_starts(net: Graph, samples: int, batch_size: int) -> list[slice]:
+def batch_slices(net: Graph, samples: int, batch_size: int) -> list[slice]:
     """The batches of an epoch. A last batch of one sample joins the one before where batch-norm could not use it."""
     edges = [*range(0, samples, batch_size), samples]
     normalised = any(isinstance(node.layer, BatchNorm) for node in net.nodes.values())
@@ -241,10 +239,10 @@ class _Run:
     ) -> None:
         self.net, self.valid, self.loss, self.keep, self.rng = net, valid, loss, keep, rng
         self.optimizer, self.schedule, self.clip_norm, self.penalty, self.soft = how
-        self.x, self.t = train.x, _targets(net, train, loss)
+        self.x, self.t = train.x, targets_for(net, train, loss)
         if valid is not None:
             try:
-                _targets(net, valid, loss)  # now, rather than after the first epoch
+                targets_for(net, valid, loss)  # now, rather than after the first epoch
             except MinpruneError as error:
                 raise type(error)(f"validation part: {error}") from None
         self.history = History()
@@ -327,8 +325,18 @@ class _Run:
             self.history.state = self.best_state
 
 
-def _targets(net: Graph, samples: Samples, loss: str) -> Array:
-    """The targets as the loss takes them, checked together with one sample of x."""
+def targets_for(net: Graph, samples: Samples, loss: str) -> Array:
+    """The targets as the loss takes them, checked together with one sample of x and the network's last layer.
+
+    Raises
+    ------
+    DataError, ShapeError, DtypeError
+        When they do not fit; see `minprune.targets.prepare_targets`.
+    StructureError
+        For a softmax at the end before a cross-entropy.
+    """
+    if loss == "cross_entropy" and isinstance(net.nodes[net.output].layer, Softmax):
+        raise StructureError(f"{net.output} is a Softmax, but cross_entropy takes what comes before; leave it out")
     first = net.take(rows(samples.x, slice(1)))
     shapes = net.value_shapes({name: value.shape[1:] for name, value in first.items()})
     return prepare_targets(samples.y, (count(samples.x), *shapes[net.output]), loss, net.dtype)
