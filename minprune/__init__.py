@@ -23,6 +23,8 @@ _HOMES = {
     "distillation": ("Distillation",),
     "optim": ("SGD", "Adam", "AdamW", "Cosine", "Step", "OneCycle", "OptimizerState"),
     "pruning.schedule": ("prune", "FineTune"),
+    "pruning.growing": ("grow",),
+    "pruning.turnover": ("drop_and_grow",),
     "pruning.while_training": ("prune_while_training",),
     "pruning.plan": ("Plan",),
     "pruning.deciding": ("decide", "Global", "PerLayer", "Threshold"),

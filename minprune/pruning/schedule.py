@@ -49,6 +49,33 @@ class FineTune:
     schedule: Schedule | None = None
     distill: Distillation | None = None
 
+    def run(
+        self,
+        net: Graph,
+        data: Any,
+        loss: str | None,
+        state: OptimizerState | None,
+        rng: np.random.Generator,
+        progress: bool,
+        dense: Graph,
+    ) -> OptimizerState:
+        """Train a network in place, with the dense one as its teacher if wanted; returns where the optimiser stands."""
+        history = fit(
+            net,
+            data,
+            loss=loss,
+            optimizer=self.optimizer,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            schedule=self.schedule,
+            teacher=None if self.distill is None else dense,
+            distill=self.distill,
+            state=state,
+            rng=rng,
+            progress=progress,
+        )
+        return history.state
+
 
 @dataclass(frozen=True, eq=False)
 class _Standing:
@@ -175,7 +202,7 @@ def prune(
         removed = evaluate(now.small, judge, loss=loss, runtime=(), progress=progress)
         tuned = None
         if finetune is not None:
-            tuned_state = _tune(now.small, net, data, finetune, loss, now.small_state, generator, progress)
+            tuned_state = finetune.run(now.small, data, loss, now.small_state, generator, progress, net)
             tuned = evaluate(now.small, judge, loss=loss, runtime=(), progress=progress)
             now = _Standing(now.small, {}, now.small, tuned_state)
         history.append(Round(scores, plan, removed, tuned))
@@ -183,31 +210,3 @@ def prune(
     total = Plan(drop, fingerprint(net), f"{history[0].scores.criterion}, {strategy}")
     dense = {group: net.neurons[group].size for group in groups or ()}
     return PruneResult(now.small, before, history, total, now.small_state, part, strategy, dense)
-
-
-def _tune(
-    net: Graph,
-    dense: Graph,
-    data: Any,
-    how: FineTune,
-    loss: str | None,
-    state: OptimizerState | None,
-    rng: np.random.Generator,
-    progress: bool,
-) -> OptimizerState:
-    """Train in place and return where the optimiser stands."""
-    history = fit(
-        net,
-        data,
-        loss=loss,
-        optimizer=how.optimizer,
-        epochs=how.epochs,
-        batch_size=how.batch_size,
-        schedule=how.schedule,
-        teacher=None if how.distill is None else dense,
-        distill=how.distill,
-        state=state,
-        rng=rng,
-        progress=progress,
-    )
-    return history.state
