@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from .datasets.samples import Samples, as_samples, as_splits, count, rows
+from .datasets.samples import Samples, rows
 from .distillation import Distillation, taught
 from .errors import DataError, DtypeError, MinpruneError, StructureError, TrainingError
 from .evaluation import evaluate
+from .feeding import batch_slices, parts_for, targets_for
 from .history import History
-from .layers import BatchNorm, Softmax, Training
+from .layers import Training
 from .nn import Graph
 from .ops import LOSSES, Array, Mean
 from .optim import Adam, Optimizer, OptimizerState, Schedule, clip
 from .penalties import Penalty
 from .progress import bar
-from .targets import choose_loss, prepare_targets
+from .targets import choose_loss
 from .tensor import Tape, apply, backward
 
 
@@ -114,6 +114,7 @@ def fit(
         The most that the common length of all gradients may be.
     penalty : GroupLasso or BatchNormL1, optional
         Drives neurons to 0 by a step of its own after each of the optimiser's; the losses reported are without it.
+        Take ``keep="last"``: an early epoch may validate better, with nothing at 0 yet.
     teacher : Graph, optional
         A network to learn from, in evaluation mode; it answers to all samples once, before the training.
     distill : Distillation, optional
@@ -157,24 +158,11 @@ def fit(
     >>> len(history.loss), history.loss[1] < history.loss[0]
     (2, True)
     """
-    if net.dtype.kind != "f":
-        raise DtypeError(f"fit: the network holds {net.dtype}; only float32 and float64 can be trained")
-    if not net.params:
-        raise StructureError("fit: the network has no parameters to train")
-    if not (optimizer is None or hasattr(optimizer, "update")) or isinstance(optimizer, type):
-        raise DataError(f"fit: optimizer is {optimizer!r}, expected an instance such as Adam(1e-3)")
-    if not (teacher is None or isinstance(teacher, Graph)):
-        raise DataError(f"fit: teacher is {teacher!r}, expected a network")
-    if not (penalty is None or hasattr(penalty, "shrink")):
-        raise DataError(f"fit: penalty is {penalty!r}, expected one such as GroupLasso(1e-4)")
-    if teacher is None and distill is not None:
-        raise DataError("fit: distill needs a teacher; give teacher=, a network")
+    _check_parts(net, optimizer, penalty, teacher, distill)
     distill = distill or Distillation()
-    train, valid = as_splits(data) if teacher is None or distill.weight < 1 else _perhaps_unlabelled(net, data, loss)
+    train, valid = parts_for(net, data, loss, labels=teacher is None or distill.weight < 1)
     _check_settings(epochs, batch_size, clip_norm, patience, keep, valid)
     loss = choose_loss(train.y) if loss is None else loss
-    if penalty is not None:
-        penalty.check(net)
     soft = None if teacher is None else (distill, taught(teacher, net, train.x, loss))
     how = (optimizer or Adam(), schedule, clip_norm, penalty, soft)
     run = _Run(net, train, valid, loss, how, keep, np.random.default_rng(rng))
@@ -187,6 +175,31 @@ def fit(
                 break
     run.restore_best()
     return run.history
+
+
+def _check_parts(
+    net: Graph,
+    optimizer: Optimizer | None,
+    penalty: Penalty | None,
+    teacher: Graph | None,
+    distill: Distillation | None,
+) -> None:
+    if net.dtype.kind != "f":
+        raise DtypeError(f"fit: the network holds {net.dtype}; only float32 and float64 can be trained")
+    if not net.params:
+        raise StructureError("fit: the network has no parameters to train")
+    if not (optimizer is None or hasattr(optimizer, "update")) or isinstance(optimizer, type):
+        raise DataError(f"fit: optimizer is {optimizer!r}, expected an instance such as Adam(1e-3)")
+    if not (penalty is None or hasattr(penalty, "shrink")) or isinstance(penalty, type):
+        raise DataError(f"fit: penalty is {penalty!r}, expected an instance such as GroupLasso(1e-4)")
+    if not (teacher is None or isinstance(teacher, Graph)):
+        raise DataError(f"fit: teacher is {teacher!r}, expected a network")
+    if not (distill is None or isinstance(distill, Distillation)):
+        raise DataError(f"fit: distill is {distill!r}, expected a Distillation(temperature, weight)")
+    if teacher is None and distill is not None:
+        raise DataError("fit: distill needs a teacher; give teacher=, a network")
+    if penalty is not None:
+        penalty.check(net)
 
 
 def _check_settings(
@@ -202,26 +215,6 @@ def _check_settings(
         raise DataError(f"fit: keep is {keep!r}, expected 'best' or 'last'")
     if patience is not None and valid is None:
         raise DataError("fit: patience needs a validation part; give a Dataset, such as minprune.data.split makes")
-
-
-def _perhaps_unlabelled(net: Graph, data: Any, loss: str | None) -> tuple[Samples, Samples | None]:
-    """The parts of data where labels do not count: zeros that nobody looks at stand in for those that are missing."""
-    x, y = as_samples(data, labels=False)
-    if y is not None:
-        return as_splits(data)
-    if loss is None:
-        raise DataError("fit: without labels it cannot be told which loss; name it with loss=")
-    outputs = net(rows(x, slice(1))).shape[1:]
-    return Samples(x, np.zeros(count(x), int) if loss == "cross_entropy" else np.zeros((count(x), *outputs))), None
-
-
-def batch_slices(net: Graph, samples: int, batch_size: int) -> list[slice]:
-    """The batches of an epoch. A last batch of one sample joins the one before where batch-norm could not use it."""
-    edges = [*range(0, samples, batch_size), samples]
-    normalised = any(isinstance(node.layer, BatchNorm) for node in net.nodes.values())
-    if normalised and len(edges) > 2 and edges[-1] - edges[-2] == 1:
-        del edges[-2]
-    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 class _Run:
@@ -323,23 +316,6 @@ class _Run:
         if self.best_arrays:
             _restore(self.net, self.best_arrays)
             self.history.state = self.best_state
-
-
-def targets_for(net: Graph, samples: Samples, loss: str) -> Array:
-    """The targets as the loss takes them, checked together with one sample of x and the network's last layer.
-
-    Raises
-    ------
-    DataError, ShapeError, DtypeError
-        When they do not fit; see `minprune.targets.prepare_targets`.
-    StructureError
-        For a softmax at the end before a cross-entropy.
-    """
-    if loss == "cross_entropy" and isinstance(net.nodes[net.output].layer, Softmax):
-        raise StructureError(f"{net.output} is a Softmax, but cross_entropy takes what comes before; leave it out")
-    first = net.take(rows(samples.x, slice(1)))
-    shapes = net.value_shapes({name: value.shape[1:] for name, value in first.items()})
-    return prepare_targets(samples.y, (count(samples.x), *shapes[net.output]), loss, net.dtype)
 
 
 def _diverged(epoch: int, step: int, what: str) -> TrainingError:

@@ -194,6 +194,8 @@ def test_a_teacher_that_does_not_fit_is_refused_before_training() -> None:
     start = bytes_of(net)
     with pytest.raises(DataError, match="fit: distill needs a teacher; give teacher=, a network"):
         train(net, (X, Y), distill=Distillation())
+    with pytest.raises(DataError, match=r"fit: distill is 0.9, expected a Distillation\(temperature, weight\)"):
+        train(net, (X, Y), teacher=network(2), distill=0.9)
     with pytest.raises(DataError, match="fit: teacher is 'big', expected a network"):
         train(net, (X, Y), teacher="big")
     with pytest.raises(ShapeError, match=r"the teacher's outputs have shape \(N, 4\), the network's \(N, 3\)"):

@@ -127,5 +127,6 @@ def test_networks_without_anything_to_penalise_are_refused() -> None:
         mp.fit(net, data, penalty=GroupLasso(1.0))
     with pytest.raises(StructureError, match="BatchNormL1: the network has no batch-norm to penalise"):
         mp.fit(net, data, penalty=BatchNormL1(1.0))
-    with pytest.raises(DataError, match=r"fit: penalty is 0.1, expected one such as GroupLasso\(1e-4\)"):
-        mp.fit(net, data, penalty=0.1)  # type: ignore[arg-type]
+    for wrong in (0.1, GroupLasso):
+        with pytest.raises(DataError, match=r"fit: penalty is .*, expected an instance such as GroupLasso\(1e-4\)"):
+            mp.fit(net, data, penalty=wrong)  # type: ignore[arg-type]

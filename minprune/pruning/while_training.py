@@ -10,6 +10,7 @@ import numpy as np
 
 from ..datasets.samples import Samples, as_splits, rows
 from ..errors import DataError, PlanError, TrainingError
+from ..feeding import batch_slices, targets_for
 from ..layers import Training
 from ..neurons import check_neuron, fingerprint, hidden, staying
 from ..nn import Graph
@@ -22,7 +23,6 @@ from ..scores.gates import GateCriterion, GateGradients
 from ..scores.running import RunningScores
 from ..targets import choose_loss
 from ..tensor import Tape, apply, backward
-from ..train import batch_slices, targets_for
 from .deciding import Global, Strategy
 from .pacing import Course, check_schedule
 from .plan import Plan
