@@ -161,6 +161,8 @@ def _prune(add: Adder) -> None:
     add("--strategy", choices=("global", "per-layer", "threshold"), default="global", help="how to choose (global)")
     add("--remove", type=_amount, default=0.5, help="fraction, or by group: dense1=0.3,conv2=0.5 (0.5)")
     add("--rounds", type=int, default=1, help="in how many rounds (1)")
+    schedules = ("linear", "cubic", "exponential")
+    add("--schedule", choices=schedules, default="linear", help="how much each round removes (linear: the same)")
     repairs = ("mean", "least_squares", "merge", "batch_norm")
     add("--repair", choices=repairs, help="make up for the removed neurons without training")
     add("--epochs", type=int, default=0, help="fine-tuning after each round (0)")

@@ -163,6 +163,7 @@ def prune(args: Namespace) -> Outcome:
         args.criterion,
         _strategy(args),
         rounds=args.rounds,
+        schedule=args.schedule,
         finetune=finetune,
         repair=args.repair,
         rng=args.seed,

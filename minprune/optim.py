@@ -94,7 +94,8 @@ class Optimizer(Protocol):
         """Change the parameters, in place, and the state."""
 
 
-def _require(spec: object, name: str, condition: bool, expected: str) -> None:
+def require(spec: object, name: str, condition: bool, expected: str) -> None:
+    """Refuse a setting that does not meet the condition, by its name."""
     if not condition:
         raise DataError(f"{type(spec).__name__}: {name} is {getattr(spec, name)!r}, expected {expected}")
 
@@ -141,10 +142,10 @@ class SGD:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _require(self, "lr", 0 < self.lr < inf, "a number above 0")
-        _require(self, "momentum", 0 <= self.momentum < 1, "at least 0 and below 1")
-        _require(self, "momentum", self.momentum > 0 or not self.nesterov, "above 0 with nesterov=True")
-        _require(self, "weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
+        require(self, "lr", 0 < self.lr < inf, "a number above 0")
+        require(self, "momentum", 0 <= self.momentum < 1, "at least 0 and below 1")
+        require(self, "momentum", self.momentum > 0 or not self.nesterov, "above 0 with nesterov=True")
+        require(self, "weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
 
     def update(self, params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState, lr: float) -> None:
         """One step."""
@@ -201,10 +202,10 @@ class Adam:
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        _require(self, "lr", 0 < self.lr < inf, "a number above 0")
-        _require(self, "betas", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "two from 0 to below 1")
-        _require(self, "epsilon", 0 < self.epsilon < inf, "a number above 0")
-        _require(self, "weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
+        require(self, "lr", 0 < self.lr < inf, "a number above 0")
+        require(self, "betas", len(self.betas) == 2 and all(0 <= b < 1 for b in self.betas), "two from 0 to below 1")
+        require(self, "epsilon", 0 < self.epsilon < inf, "a number above 0")
+        require(self, "weight_decay", 0 <= self.weight_decay < inf, "a number of at least 0")
 
     def update(self, params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState, lr: float) -> None:
         """One step."""
@@ -285,7 +286,7 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        _require(self, "final", 0 <= self.final <= 1, "a factor from 0 to 1")
+        require(self, "final", 0 <= self.final <= 1, "a factor from 0 to 1")
 
     def factor(self, step: int, steps: int, per_epoch: int) -> float:
         """Half a cosine over all steps."""
@@ -306,8 +307,8 @@ class Step:
     by: float = 0.1
 
     def __post_init__(self) -> None:
-        _require(self, "every", self.every >= 1, "at least 1 epoch")
-        _require(self, "by", 0 < self.by < inf, "a number above 0")
+        require(self, "every", self.every >= 1, "at least 1 epoch")
+        require(self, "by", 0 < self.by < inf, "a number above 0")
 
     def factor(self, step: int, steps: int, per_epoch: int) -> float:
         """A staircase."""
@@ -340,9 +341,9 @@ class OneCycle:
     final: float = 1e-4
 
     def __post_init__(self) -> None:
-        _require(self, "warmup", 0 <= self.warmup < 1, "a fraction of at least 0 and below 1")
-        _require(self, "start", 0 <= self.start <= 1, "a factor from 0 to 1")
-        _require(self, "final", 0 <= self.final <= 1, "a factor from 0 to 1")
+        require(self, "warmup", 0 <= self.warmup < 1, "a fraction of at least 0 and below 1")
+        require(self, "start", 0 <= self.start <= 1, "a factor from 0 to 1")
+        require(self, "final", 0 <= self.final <= 1, "a factor from 0 to 1")
 
     def factor(self, step: int, steps: int, per_epoch: int) -> float:
         """Half a cosine up, half a cosine down."""

@@ -4,72 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from .datasets.samples import Samples, as_splits, count, rows
+from .datasets.samples import Samples, rows
+from .distillation import Distillation, taught
 from .errors import DataError, DtypeError, MinpruneError, StructureError, TrainingError
 from .evaluation import evaluate
-from .layers import BatchNorm, Softmax, Training
+from .feeding import batch_slices, parts_for, targets_for
+from .history import History
+from .layers import Training
 from .nn import Graph
 from .ops import LOSSES, Array, Mean
 from .optim import Adam, Optimizer, OptimizerState, Schedule, clip
+from .penalties import Penalty
 from .progress import bar
-from .reports import table
-from .targets import choose_loss, prepare_targets
+from .targets import choose_loss
 from .tensor import Tape, apply, backward
 
 
-@dataclass
-class History:
-    """What happened while training, one entry per epoch.
-
-    Attributes
-    ----------
-    loss : list of float
-        Mean training loss, as the batches went by.
-    valid_loss, valid_accuracy : list of float
-        On the validation part, where there is one; accuracy only for classes.
-    lr : list of float
-        Learning rate at the end of the epoch.
-    seconds : list of float
-        Time taken, validation included.
-    best_epoch : int
-        The epoch, counted from 1, whose weights the network has.
-    state : OptimizerState
-        Where the optimiser stands: the memory that belongs to these weights.
-    """
-
-    loss: list[float] = field(default_factory=list)
-    valid_loss: list[float] = field(default_factory=list)
-    valid_accuracy: list[float] = field(default_factory=list)
-    lr: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    best_epoch: int = 0
-    state: OptimizerState = field(default_factory=OptimizerState)
-
-    def as_dict(self) -> dict[str, Any]:
-        """All but the state, for JSON."""
-        return {name: value for name, value in vars(self).items() if name != "state"}
-
-    def __str__(self) -> str:
-        columns = {
-            name: values
-            for name in ("loss", "valid_loss", "valid_accuracy", "lr", "seconds")
-            if (values := getattr(self, name))
-        }
-        lines = [
-            (f"{epoch}{' *' * (epoch == self.best_epoch)}", *values)
-            for epoch, values in enumerate(zip(*columns.values(), strict=True), 1)
-        ]
-        return table(("epoch", *columns), lines)
-
-
 def loss_and_gradients(
-    net: Graph, x: Any, t: Array, loss: str, training: Training | None = None
+    net: Graph,
+    x: Any,
+    t: Array,
+    loss: str,
+    training: Training | None = None,
+    soft: tuple[Distillation, Array] | None = None,
 ) -> tuple[float, dict[str, Array]]:
     """The mean loss of a batch, and its gradient by every parameter.
 
@@ -85,6 +46,8 @@ def loss_and_gradients(
         A key of `minprune.ops.LOSSES`.
     training : Training, optional
         With it dropout and batch-norm are in training mode; without it in evaluation mode.
+    soft : (Distillation, array (N, K)), optional
+        What a teacher answers to these samples, and how much that counts beside the targets.
 
     Returns
     -------
@@ -104,7 +67,8 @@ def loss_and_gradients(
     tape = Tape()
     params = {name: tape.watch(array) for name, array in net.params.items()}
     y = net.run(net.take(x), {**net.buffers, **params}, training)[net.output]
-    L = apply(Mean, apply(LOSSES[loss], y, t))
+    losses = apply(LOSSES[loss], y, t) if soft is None else soft[0].losses(y, t, soft[1], loss)
+    L = apply(Mean, losses)
     grads = backward(L, wrt=params.values())
     return float(L.value), {name: grads[param] for name, param in params.items()}
 
@@ -119,6 +83,9 @@ def fit(
     *,
     schedule: Schedule | None = None,
     clip_norm: float | None = None,
+    penalty: Penalty | None = None,
+    teacher: Graph | None = None,
+    distill: Distillation | None = None,
     patience: int | None = None,
     keep: str = "best",
     state: OptimizerState | None = None,
@@ -132,7 +99,8 @@ def fit(
     net : Graph
         Is changed.
     data : Dataset, Samples, (x, y) or an object with .x and .y
-        A Dataset brings a validation part; its test part is never touched.
+        A Dataset brings a validation part; its test part is never touched. A bare x will do where a teacher's outputs
+        are all that counts.
     loss : str, optional
         By default cross-entropy for integer y, else mse.
     optimizer : SGD, Adam or AdamW, optional
@@ -144,6 +112,14 @@ def fit(
         Of the learning rate, over all epochs.
     clip_norm : float, optional
         The most that the common length of all gradients may be.
+    penalty : GroupLasso or BatchNormL1, optional
+        Drives neurons to 0 by a step of its own after each of the optimiser's; the losses reported are without it.
+        Take ``keep="last"``: an early epoch may validate better, with nothing at 0 yet.
+    teacher : Graph, optional
+        A network to learn from, in evaluation mode; it answers to all samples once, before the training.
+    distill : Distillation, optional
+        How a teacher's answers count beside the labels, by default ``Distillation()``. Training losses are then that
+        mixture; validation is by the plain loss.
     patience : int, optional
         Stop early after so many epochs in a row that validated no better.
     keep : {"best", "last"}
@@ -182,20 +158,16 @@ def fit(
     >>> len(history.loss), history.loss[1] < history.loss[0]
     (2, True)
     """
-    if net.dtype.kind != "f":
-        raise DtypeError(f"fit: the network holds {net.dtype}; only float32 and float64 can be trained")
-    if not net.params:
-        raise StructureError("fit: the network has no parameters to train")
-    if not (optimizer is None or hasattr(optimizer, "update")) or isinstance(optimizer, type):
-        raise DataError(f"fit: optimizer is {optimizer!r}, expected an instance such as Adam(1e-3)")
-    train, valid = as_splits(data)
+    _check_parts(net, optimizer, penalty, teacher, distill)
+    distill = distill or Distillation()
+    train, valid = parts_for(net, data, loss, labels=teacher is None or distill.weight < 1)
     _check_settings(epochs, batch_size, clip_norm, patience, keep, valid)
     loss = choose_loss(train.y) if loss is None else loss
-    if loss == "cross_entropy" and isinstance(net.nodes[net.output].layer, Softmax):
-        raise StructureError(f"fit: {net.output} is a Softmax, but cross_entropy takes what comes before; leave it out")
-    run = _Run(net, train, valid, loss, optimizer or Adam(), schedule, clip_norm, keep, np.random.default_rng(rng))
+    soft = None if teacher is None else (distill, taught(teacher, net, train.x, loss))
+    how = (optimizer or Adam(), schedule, clip_norm, penalty, soft)
+    run = _Run(net, train, valid, loss, how, keep, np.random.default_rng(rng))
     run.history.state = OptimizerState() if state is None else state.sliced({})  # a copy
-    starts = _batch_starts(net, len(train), batch_size)
+    starts = batch_slices(net, len(train), batch_size)
     with bar("training", epochs * len(starts), show=progress) as advance:
         for epoch in range(1, epochs + 1):
             run.epoch(epoch, epochs, starts, advance)
@@ -203,6 +175,31 @@ def fit(
                 break
     run.restore_best()
     return run.history
+
+
+def _check_parts(
+    net: Graph,
+    optimizer: Optimizer | None,
+    penalty: Penalty | None,
+    teacher: Graph | None,
+    distill: Distillation | None,
+) -> None:
+    if net.dtype.kind != "f":
+        raise DtypeError(f"fit: the network holds {net.dtype}; only float32 and float64 can be trained")
+    if not net.params:
+        raise StructureError("fit: the network has no parameters to train")
+    if not (optimizer is None or hasattr(optimizer, "update")) or isinstance(optimizer, type):
+        raise DataError(f"fit: optimizer is {optimizer!r}, expected an instance such as Adam(1e-3)")
+    if not (penalty is None or hasattr(penalty, "shrink")) or isinstance(penalty, type):
+        raise DataError(f"fit: penalty is {penalty!r}, expected an instance such as GroupLasso(1e-4)")
+    if not (teacher is None or isinstance(teacher, Graph)):
+        raise DataError(f"fit: teacher is {teacher!r}, expected a network")
+    if not (distill is None or isinstance(distill, Distillation)):
+        raise DataError(f"fit: distill is {distill!r}, expected a Distillation(temperature, weight)")
+    if teacher is None and distill is not None:
+        raise DataError("fit: distill needs a teacher; give teacher=, a network")
+    if penalty is not None:
+        penalty.check(net)
 
 
 def _check_settings(
@@ -220,15 +217,6 @@ def _check_settings(
         raise DataError("fit: patience needs a validation part; give a Dataset, such as minprune.data.split makes")
 
 
-def _batch_starts(net: Graph, samples: int, batch_size: int) -> list[slice]:
-    """The batches of an epoch. A last batch of one sample joins the one before where batch-norm could not use it."""
-    edges = [*range(0, samples, batch_size), samples]
-    normalised = any(isinstance(node.layer, BatchNorm) for node in net.nodes.values())
-    if normalised and len(edges) > 2 and edges[-1] - edges[-2] == 1:
-        del edges[-2]
-    return [slice(start, stop) for start, stop in pairwise(edges)]
-
-
 class _Run:
     """One call of `fit`."""
 
@@ -238,18 +226,16 @@ class _Run:
         train: Samples,
         valid: Samples | None,
         loss: str,
-        optimizer: Optimizer,
-        schedule: Schedule | None,
-        clip_norm: float | None,
+        how: tuple[Optimizer, Schedule | None, float | None, Penalty | None, tuple[Distillation, Array] | None],
         keep: str,
         rng: np.random.Generator,
     ) -> None:
-        self.net, self.valid, self.loss = net, valid, loss
-        self.optimizer, self.schedule, self.clip_norm, self.keep, self.rng = optimizer, schedule, clip_norm, keep, rng
-        self.x, self.t = train.x, _targets(net, train, loss)
+        self.net, self.valid, self.loss, self.keep, self.rng = net, valid, loss, keep, rng
+        self.optimizer, self.schedule, self.clip_norm, self.penalty, self.soft = how
+        self.x, self.t = train.x, targets_for(net, train, loss)
         if valid is not None:
             try:
-                _targets(net, valid, loss)  # now, rather than after the first epoch
+                targets_for(net, valid, loss)  # now, rather than after the first epoch
             except MinpruneError as error:
                 raise type(error)(f"validation part: {error}") from None
         self.history = History()
@@ -280,7 +266,9 @@ class _Run:
         order, training, total, lr = self.rng.permutation(len(self.t)), Training(self.rng), 0.0, self.optimizer.lr
         for number, batch in enumerate(batches):
             chosen = order[batch]
-            loss, grads = loss_and_gradients(self.net, rows(self.x, chosen), self.t[chosen], self.loss, training)
+            soft = None if self.soft is None else (self.soft[0], self.soft[1][chosen])
+            batch_x, batch_t = rows(self.x, chosen), self.t[chosen]
+            loss, grads = loss_and_gradients(self.net, batch_x, batch_t, self.loss, training, soft)
             if not np.isfinite(loss):
                 raise _diverged(epoch, number + 1, f"the loss is {loss}")
             if self.schedule is not None:
@@ -289,6 +277,8 @@ class _Run:
             if self.clip_norm is not None:
                 grads = clip(grads, self.clip_norm)
             self.optimizer.update(self.net.params, grads, self.history.state, lr)
+            if self.penalty is not None:
+                self.penalty.shrink(self.net, lr)
             total += loss * len(chosen)
             advance()
         return total / len(self.t), lr
@@ -304,7 +294,7 @@ class _Run:
         if self.valid is None:
             self.history.best_epoch = self.best_epoch = epoch
             return
-        found = evaluate(self.net, self.valid, loss=self.loss, runtime=())
+        found = evaluate(self.net, self.valid, loss=self.loss, runtime=(), progress=False)
         if not np.isfinite(found.loss):
             raise _diverged(epoch, step, f"the validation loss is {found.loss}")
         self.history.valid_loss.append(found.loss)
@@ -326,13 +316,6 @@ class _Run:
         if self.best_arrays:
             _restore(self.net, self.best_arrays)
             self.history.state = self.best_state
-
-
-def _targets(net: Graph, samples: Samples, loss: str) -> Array:
-    """The targets as the loss takes them, checked together with one sample of x."""
-    first = net.take(rows(samples.x, slice(1)))
-    shapes = net.value_shapes({name: value.shape[1:] for name, value in first.items()})
-    return prepare_targets(samples.y, (count(samples.x), *shapes[net.output]), loss, net.dtype)
 
 
 def _diverged(epoch: int, step: int, what: str) -> TrainingError:

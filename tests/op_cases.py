@@ -25,6 +25,7 @@ from minprune.ops import (
     Gate,
     GlobalAvgPool,
     HalfSquaredError,
+    KLDivergence,
     LeakyReLU,
     MaxPool,
     Mean,
@@ -198,6 +199,10 @@ LOSS_CASES = [
     Case(CrossEntropy, "one-hot rows", (eighths(3, 4), np.eye(4)[_labels(3, 4)])),
     Case(CrossEntropy, "soft rows", (eighths(2, 2), np.array([[0.25, 0.75], [0.5, 0.5]]))),
     Case(CrossEntropy, "empty batch", (eighths(0, 4), _labels(0, 4))),
+    Case(KLDivergence, "default temperature", (eighths(3, 4), eighths(3, 4, seed=1))),
+    Case(KLDivergence, "softened", (eighths(2, 3), eighths(2, 3, seed=1)), {"temperature": 4.0}),
+    Case(KLDivergence, "sharpened", (eighths(2, 2), eighths(2, 2, seed=1)), {"temperature": 0.5}),
+    Case(KLDivergence, "empty batch", (eighths(0, 4), eighths(0, 4)), {"temperature": 2.0}),
 ]
 CASES = [*AFFINE, *CONV, *POOLS, *NORMS, *ACTIVATIONS, *SHAPING, *LOSS_CASES]
 

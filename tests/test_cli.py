@@ -109,6 +109,12 @@ def test_pruning_halves_the_hidden_neurons(model: Path, capsys: pytest.CaptureFi
     assert content["after"]["params"] < content["before"]["params"]
 
 
+def test_rounds_follow_the_schedule_that_was_asked_for(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = run(capsys, "prune", "model.npz", "digits", "--remove", "0.5", "--rounds", "2", "--schedule", "cubic")
+    removed = [line.split()[1] for line in text.splitlines() if line.startswith(("1 ", "2 "))]
+    assert removed == ["7", "1"]  # of 16: 8 · (1 − (1 − ½)³), and the rest
+
+
 def test_a_single_layer_can_be_pruned_by_name(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = json.loads(run(capsys, "prune", "model.npz", "digits", "--remove", "dense1=0.25", "--json"))
     assert len(content["kept"]["dense1"]) == 12

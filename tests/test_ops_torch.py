@@ -27,6 +27,10 @@ def peers(torch: Any) -> dict[str, Any]:
     def avg_pool(c: Any, x: Any) -> Any:
         return spatial(x, F.avg_pool1d, F.avg_pool2d)(x, c.kernel, c.stride, c.padding)
 
+    def kl_divergence(c: Any, y: Any, u: Any) -> Any:
+        p, q = F.log_softmax(u / c.temperature, dim=1), F.log_softmax(y / c.temperature, dim=1)
+        return c.temperature**2 * F.kl_div(q, p, reduction="none", log_target=True).sum(dim=1)
+
     return {
         "affine": lambda c, x, W, b: F.linear(x, W, b),
         "conv": conv,
@@ -50,6 +54,7 @@ def peers(torch: Any) -> dict[str, Any]:
         "half_squared_error": lambda c, y, t: F.mse_loss(y, t, reduction="none").sum(dim=1) / 2,
         "mse": lambda c, y, t: F.mse_loss(y, t, reduction="none").mean(dim=1),
         "cross_entropy": lambda c, y, t: F.cross_entropy(y, t, reduction="none"),
+        "kl_divergence": kl_divergence,
         "mean": lambda c, x: x.mean(),
     }
 

@@ -96,7 +96,7 @@ def test_one_hot_rows_train_like_class_numbers():
 def test_every_sample_is_seen_once_an_epoch_and_in_a_new_order(monkeypatch):
     seen: list[list[float]] = []
 
-    def spy(net, x, t, loss, training):
+    def spy(net, x, t, loss, training, soft):
         seen.append(x[:, 0].tolist())
         return loss_and_gradients(net, x, t, loss, training)
 
@@ -112,7 +112,7 @@ def test_every_sample_is_seen_once_an_epoch_and_in_a_new_order(monkeypatch):
 def test_a_lone_last_sample_joins_the_batch_before_only_for_batch_norm(monkeypatch, make, last):
     sizes = []
 
-    def spy(net, x, t, loss, training):
+    def spy(net, x, t, loss, training, soft):
         sizes.append(len(x))
         return loss_and_gradients(net, x, t, loss, training)
 

@@ -6,7 +6,7 @@
 from .activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from .affine import Affine
 from .conv import Conv
-from .losses import CrossEntropy, HalfSquaredError, MeanSquaredError
+from .losses import CrossEntropy, HalfSquaredError, KLDivergence, MeanSquaredError
 from .norm import BatchNormEval, BatchNormTrain
 from .op import Array, Call, Op, Term, along_channels, divide, exact, real, rule, run, sum_to_shape
 from .pool import AvgPool, GlobalAvgPool, MaxPool
@@ -35,6 +35,7 @@ OPS: tuple[type[Op], ...] = (
     HalfSquaredError,
     MeanSquaredError,
     CrossEntropy,
+    KLDivergence,
     Mean,
 )
 LOSSES: dict[str, type[Op]] = {op.name: op for op in (HalfSquaredError, MeanSquaredError, CrossEntropy)}
@@ -56,6 +57,7 @@ __all__ = [
     "Gate",
     "GlobalAvgPool",
     "HalfSquaredError",
+    "KLDivergence",
     "LeakyReLU",
     "MaxPool",
     "Mean",

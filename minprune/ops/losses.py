@@ -153,3 +153,54 @@ class CrossEntropy(Op):
         t = _target_rows(c)[n]
         start = Term(r"\log \sum_k e^{y_k}", (log_sum_exp(c.y)[n], t.sum()))
         return [start, *(Term(f"-t_{{{k}}} y_{{{k}}}", (-1, t[k], c.y[n, k])) for k in np.flatnonzero(t))]
+
+
+class KLDivergence(Op):
+    r"""How far the softened answer is from a teacher's, both given as logits.
+
+    $\ell_n = T^2 \sum_k p_{nk} \log (p_{nk} / q_{nk})$ with $p_n = \mathrm{softmax}(u_n / T)$ and
+    $q_n = \mathrm{softmax}(y_n / T)$. The factor T² undoes that gradients of softened answers shrink like 1/T².
+
+    Source: Hinton, Vinyals and Dean 2015, *Distilling the knowledge in a neural network*, section 2; Kullback and
+    Leibler 1951.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> u = np.array([[2.0, 0.0]])
+    >>> apply(KLDivergence, -u, u, temperature=2.0).round(4)
+    array([1.8485])
+    """
+
+    name = "kl_divergence"
+    args = ("y", "u")
+    constants = ("u",)
+    options = {"temperature": 1.0}
+    formula = (
+        r"\ell_n = T^2 \sum_k p_{nk} \log (p_{nk} / q_{nk}), \quad "
+        r"p_n = \mathrm{softmax}(u_n / T), \quad q_n = \mathrm{softmax}(y_n / T)"
+    )
+    shapes = "y (N, K) logits, u (N, K) the teacher's -> ℓ (N,)"
+    exact = False
+
+    def forward(c: Call) -> Array:
+        p, q = _log_shares(c)
+        return c.temperature**2 * (np.exp(p) * (p - q)).sum(axis=1)
+
+    @rule(r"\bar{y}_{nk} = g_n\, T\, (q_{nk} - p_{nk})")
+    def grad_y(c: Call, g: Array) -> Array:
+        p, q = _log_shares(c)
+        return g[:, None] * (c.temperature * (np.exp(q) - np.exp(p)))
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        p, q = (shares[index[0]] for shares in _log_shares(c))
+        factors = [(c.temperature**2, np.exp(p[k]), p[k] - q[k]) for k in range(len(p))]
+        return [Term(rf"T^2\, p_{{{k}}} \log (p_{{{k}}} / q_{{{k}}})", each) for k, each in enumerate(factors)]
+
+
+def _log_shares(c: Call) -> tuple[Array, Array]:
+    """Compute log p and log q, the softened answers of the teacher and of the network: (N, K) each."""
+    if c.u.shape != c.y.shape:
+        raise ShapeError(f"{c.op.name}: u has shape {c.u.shape}, expected that of y, {c.y.shape}")
+    soft_u, soft_y = c.u / c.temperature, c.y / c.temperature
+    return soft_u - log_sum_exp(soft_u)[:, None], soft_y - log_sum_exp(soft_y)[:, None]

@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 
 from ..datasets.samples import as_splits
+from ..distillation import Distillation
 from ..errors import PlanError
-from ..evaluation import Evaluation, evaluate
-from ..neurons import staying
+from ..evaluation import evaluate
+from ..neurons import fingerprint, staying
 from ..nn import Graph
 from ..optim import Adam, Optimizer, OptimizerState, Schedule
-from ..reports import table
-from ..scores import Criterion, Scores, score
+from ..scores import Criterion, score
 from ..train import fit
-from .deciding import Global, Strategy, decide
+from .deciding import Global, Strategy
+from .pacing import Course, check_schedule
 from .plan import Plan
 from .repair import Repair
+from .results import PruneResult, Round
 from .surgery import remove
+from .tracking import joined
 
 
 @dataclass(frozen=True)
@@ -36,86 +39,62 @@ class FineTune:
         Samples per step.
     schedule : schedule, optional
         Of the learning rate, within each round.
+    distill : Distillation, optional
+        Learn from the network that was given to `prune`, too.
     """
 
     epochs: int = 5
     optimizer: Optimizer = field(default_factory=Adam)
     batch_size: int = 128
     schedule: Schedule | None = None
+    distill: Distillation | None = None
+
+    def run(
+        self,
+        net: Graph,
+        data: Any,
+        loss: str | None,
+        state: OptimizerState | None,
+        rng: np.random.Generator,
+        progress: bool,
+        dense: Graph,
+    ) -> OptimizerState:
+        """Train a network in place, with the dense one as its teacher if wanted; returns where the optimiser stands."""
+        history = fit(
+            net,
+            data,
+            loss=loss,
+            optimizer=self.optimizer,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            schedule=self.schedule,
+            teacher=None if self.distill is None else dense,
+            distill=self.distill,
+            state=state,
+            rng=rng,
+            progress=progress,
+        )
+        return history.state
 
 
 @dataclass(frozen=True, eq=False)
-class Round:
-    """What one round did: its scores and plan, and the network before, after the removal, and at the round's end."""
+class _Standing:
+    """Where a pruning stands: the smaller network, and the one that it was made of, to which repairs refit it."""
 
-    scores: Scores
-    plan: Plan
-    removed: Evaluation
-    tuned: Evaluation | None
+    reference: Graph
+    drop: dict[str, list[int]]  # of the reference
+    small: Graph
+    state: OptimizerState | None  # of the reference
 
-    @property
-    def after(self) -> Evaluation:
-        """The network at the end of the round."""
-        return self.removed if self.tuned is None else self.tuned
-
-
-@dataclass(frozen=True, eq=False)
-class PruneResult:
-    """What `prune` did.
-
-    Attributes
-    ----------
-    net : Graph
-        The smaller network.
-    before : Evaluation
-        Of the network that was given, on the validation part where there is one.
-    history : list of Round
-        In order.
-    kept : dict
-        Group -> the indices, in the given network, of the neurons that stayed.
-    state : OptimizerState or None
-        Of the last fine-tuning.
-    evaluated_on : str
-        "validation" or "training" data.
-    strategy : Global, PerLayer or Threshold
-        As given.
-    dense : dict
-        Group -> how many neurons it had.
-    """
-
-    net: Graph
-    before: Evaluation
-    history: list[Round]
-    kept: dict[str, list[int]]
-    state: OptimizerState | None
-    evaluated_on: str
-    strategy: Strategy
-    dense: dict[str, int]
+    def without(self, plan: Plan, repair: str | Repair | None, data: Any) -> _Standing:
+        """Remove some more: the reference's neurons that a plan for `small` names, together with those gone already."""
+        drop = joined(self.reference, self.small, self.drop, plan.drop)
+        return _Standing(self.reference, drop, remove(self.reference, Plan(drop), repair, data), self.state)
 
     @property
-    def after(self) -> Evaluation:
-        """Of the smaller network, on the same data as `before`."""
-        return self.history[-1].after
-
-    def __repr__(self) -> str:
-        sizes = ", ".join(f"{group} {len(left)}" for group, left in self.kept.items())
-        return f"<PruneResult: {len(self.history)} round(s), {sizes} left; print(result.report()) tells more>"
-
-    def report(self) -> str:
-        """The rounds as a table."""
-        measure = "accuracy" if self.before.accuracy is not None else "rmse"
-        head = ("round", "neurons removed", measure, f"{measure} tuned", "loss", "parameters", "MACs")
-        rows: list[tuple[Any, ...]] = [_row("before", None, self.before, None, measure)]
-        rows += [_row(str(n), r.plan, r.removed, r.tuned, measure) for n, r in enumerate(self.history, 1)]
-        sizes = ", ".join(f"{g} {self.dense[g]} → {len(left)}" for g, left in self.kept.items())
-        note = f"{self.history[0].scores.criterion}, {self.strategy}; evaluated on {self.evaluated_on} data"
-        return f"{table(head, rows)}\n{sizes}\n{note}\nlast round: {self.net.certificate}"
-
-
-def _row(name: str, plan: Plan | None, now: Evaluation, tuned: Evaluation | None, measure: str) -> tuple[Any, ...]:
-    last = now if tuned is None else tuned
-    later = None if tuned is None else getattr(tuned, measure)
-    return name, None if plan is None else len(plan), getattr(now, measure), later, last.loss, last.params, last.macs
+    def small_state(self) -> OptimizerState | None:
+        """The optimiser's memory that belongs to `small`."""
+        return None if self.state is None else self.state.sliced(staying(self.reference, self.drop))
 
 
 def prune(
@@ -125,6 +104,7 @@ def prune(
     strategy: Strategy = Global(0.5),  # noqa: B008  a frozen value
     *,
     rounds: int = 1,
+    schedule: str = "linear",
     finetune: FineTune | None = None,
     repair: str | Repair | None = None,
     groups: list[str] | tuple[str, ...] | None = None,
@@ -134,6 +114,10 @@ def prune(
     progress: bool = True,
 ) -> PruneResult:
     """Go round the cycle: score the neurons, decide, remove, repair, fine-tune, evaluate.
+
+    Every round scores what is left, repaired, and decides on it; then all that is gone so far is removed from the
+    network that was given and repaired at once, so that repairs refit to the dense network and their errors do not
+    pile up. After a fine-tuning it is the tuned network that later rounds start from.
 
     Parameters
     ----------
@@ -147,7 +131,11 @@ def prune(
     strategy : Global, PerLayer or Threshold
         Its fraction is the final total, however many rounds it takes.
     rounds : int
-        In how many equal parts to remove, scoring anew before each.
+        In how many parts to remove, scoring anew before each. Without fine-tuning all of them together are the removal
+        of their union, ``remove(net, result.plan, repair)``.
+    schedule : {"linear", "cubic", "exponential"}
+        How large these parts are: the same number in every round, many at first, or the same fraction of what is left;
+        see `minprune.pruning.pacing`.
     finetune : FineTune, optional
         Training after every removal; without one there is none.
     repair : {None, "mean", "least_squares", "merge", "batch_norm"} or a repair
@@ -171,11 +159,16 @@ def prune(
     Raises
     ------
     PlanError
-        When `rounds` is below 1, or the strategy cannot be carried out; see `decide`.
+        When `rounds` is below 1, the schedule unknown, or the strategy cannot be carried out; see `decide`.
 
     Notes
     -----
     Source: spec A2, A8 (document 2, 3.1).
+
+    A network that was never trained is pruned in the same way, and trained afterwards (pruning at initialisation). And
+    ``remove(early, result.plan)``, with the network as it was in an early epoch, puts the neurons that stay back to
+    their weights of then: that is weight rewinding (Frankle and Carbin 2019, *The lottery ticket hypothesis*; Frankle
+    et al. 2020, *Linear mode connectivity and the lottery ticket hypothesis*, for an epoch after the first).
 
     Examples
     --------
@@ -188,54 +181,32 @@ def prune(
     """
     if not isinstance(rounds, int | np.integer) or rounds < 1:
         raise PlanError(f"rounds is {rounds!r}, expected a whole number of at least 1")
+    check_schedule(schedule)
     generator = np.random.default_rng(rng)
     train, valid = as_splits(data)
     judge = train if valid is None else valid
-    before = evaluate(net, judge, loss=loss, runtime=())
+    before = evaluate(net, judge, loss=loss, runtime=(), progress=progress)
     history: list[Round] = []
-    kept: dict[str, list[int]] = {}
-    dense: dict[str, int] = {}
+    course: Course | None = None
+    drop: dict[str, list[int]] = {}  # of the given network
+    now = _Standing(net, {}, net, state)
     for number in range(1, rounds + 1):
-        scores = score(net, train, criterion, loss=loss, groups=groups, rng=generator, progress=progress)
-        now = {group: len(values) for group, values in scores.items()}
-        dense = dense or now
-        groups = list(dense)  # a depthwise convolution left with one channel makes a new group: not in later rounds
-        kept = kept or {group: list(range(size)) for group, size in now.items()}
-        plan = decide(scores, strategy if rounds == 1 else strategy.part(number / rounds, dense, now))
-        small = remove(net, plan, repair=repair, data=train)
-        removed = evaluate(small, judge, loss=loss, runtime=())
-        state = None if state is None else state.sliced(staying(net, plan.drop))
+        scores = score(now.small, train, criterion, loss=loss, groups=groups, rng=generator, progress=progress)
+        course = course or Course.starting(strategy, schedule, scores)
+        groups = list(
+            course.dense
+        )  # a depthwise convolution left with one channel makes a new group: not in the rounds
+        plan = course.decide(scores, drop, number / rounds)
+        drop = joined(net, now.small, drop, plan.drop)
+        now = now.without(plan, repair, train)
+        removed = evaluate(now.small, judge, loss=loss, runtime=(), progress=progress)
         tuned = None
         if finetune is not None:
-            state = _tune(small, data, finetune, loss, state, generator, progress)
-            tuned = evaluate(small, judge, loss=loss, runtime=())
-        kept = {g: [i for j, i in enumerate(left) if j not in plan.drop.get(g, [])] for g, left in kept.items()}
+            tuned_state = finetune.run(now.small, data, loss, now.small_state, generator, progress, net)
+            tuned = evaluate(now.small, judge, loss=loss, runtime=(), progress=progress)
+            now = _Standing(now.small, {}, now.small, tuned_state)
         history.append(Round(scores, plan, removed, tuned))
-        net = small
     part = "training" if valid is None else "validation"
-    return PruneResult(net, before, history, kept, state, part, strategy, dense)
-
-
-def _tune(
-    net: Graph,
-    data: Any,
-    how: FineTune,
-    loss: str | None,
-    state: OptimizerState | None,
-    rng: np.random.Generator,
-    progress: bool,
-) -> OptimizerState:
-    """Train in place and return where the optimiser stands."""
-    history = fit(
-        net,
-        data,
-        loss=loss,
-        optimizer=how.optimizer,
-        epochs=how.epochs,
-        batch_size=how.batch_size,
-        schedule=how.schedule,
-        state=state,
-        rng=rng,
-        progress=progress,
-    )
-    return history.state
+    total = Plan(drop, fingerprint(net), f"{history[0].scores.criterion}, {strategy}")
+    dense = {group: net.neurons[group].size for group in groups or ()}
+    return PruneResult(now.small, before, history, total, now.small_state, part, strategy, dense)
