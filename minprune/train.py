@@ -130,7 +130,7 @@ def fit(
     Parameters
     ----------
     net : Graph
-        Is changed.
+        Is changed. Masked weights (``net.masks``) are 0 and stay 0, whatever the optimiser.
     data : Dataset, Samples, (x, y) or an object with .x and .y
         A Dataset brings a validation part; its test part is never touched.
     loss : str, optional
@@ -195,6 +195,7 @@ def fit(
         raise StructureError(f"fit: {net.output} is a Softmax, but cross_entropy takes what comes before; leave it out")
     run = _Run(net, train, valid, loss, optimizer or Adam(), schedule, clip_norm, keep, np.random.default_rng(rng))
     run.history.state = OptimizerState() if state is None else state.sliced({})  # a copy
+    net.close_masks()
     starts = _batch_starts(net, len(train), batch_size)
     with bar("training", epochs * len(starts), show=progress) as advance:
         for epoch in range(1, epochs + 1):
@@ -286,9 +287,12 @@ class _Run:
             if self.schedule is not None:
                 step = (epoch - 1) * len(batches) + number
                 lr = self.optimizer.lr * self.schedule.factor(step, epochs * len(batches), len(batches))
+            for name, kept in self.net.masks.items():
+                grads[name] = np.where(kept, grads[name], 0)  # before the optimiser: else its memory would push on
             if self.clip_norm is not None:
                 grads = clip(grads, self.clip_norm)
             self.optimizer.update(self.net.params, grads, self.history.state, lr)
+            self.net.close_masks()
             total += loss * len(chosen)
             advance()
         return total / len(self.t), lr
