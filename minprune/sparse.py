@@ -34,10 +34,11 @@ def csr_affine(x: Array, values: Array, columns: Array, offsets: Array, b: Array
 
     $z_{nj} = b_j + \sum_{k=o_j}^{o_{j+1}-1} v_k\, x_{n,c_k}$
     """
-    z = np.empty((len(x), len(offsets) - 1), np.result_type(x, values))
+    x = np.ascontiguousarray(x.T)  # (I, N): what a weight needs of all samples lies in one piece
+    z = np.empty((len(offsets) - 1, x.shape[1]), np.result_type(x, values))
     for j, (start, stop) in enumerate(pairwise(offsets.tolist())):
-        z[:, j] = x[:, columns[start:stop]] @ values[start:stop]  # (N,k)(k,) -> (N,)
-    return z if b is None else z + b
+        z[j] = values[start:stop] @ x[columns[start:stop]]  # (k,)(k,N) -> (N,)
+    return z.T if b is None else z.T + b
 
 
 @accelerable
@@ -47,15 +48,14 @@ def block_affine(x: Array, values: Array, columns: Array, offsets: Array, output
     $z_{n,pR+i} = b_{pR+i} + \sum_{k=o_p}^{o_{p+1}-1} \sum_{l=0}^{C-1} v_{kil}\, x_{n,c_k C+l}$
     """
     R, C = values.shape[1:]
-    x = np.pad(x, ((0, 0), (0, -x.shape[1] % C)))  # the last block may reach over the edge
-    x = x.reshape(len(x), x.shape[1] // C, C)
-    z = np.empty((len(x), len(offsets) - 1, R), np.result_type(x, values))
+    x = np.pad(x.T, ((0, -x.shape[1] % C), (0, 0)))  # the last block may reach over the edge
+    x = x.reshape(len(x) // C, C, x.shape[1])  # (c, C, N)
+    z = np.empty((len(offsets) - 1, R, x.shape[2]), np.result_type(x, values))
     for p, (start, stop) in enumerate(pairwise(offsets.tolist())):
-        seen = x[:, columns[start:stop]].reshape(len(x), (stop - start) * C)
-        weights = values[start:stop].swapaxes(1, 2).reshape((stop - start) * C, R)
-        z[:, p] = seen @ weights  # (N,kC)(kC,R) -> (N,R)
-    whole = z.reshape(len(x), (len(offsets) - 1) * R)[:, :outputs]
-    return whole if b is None else whole + b
+        weights = values[start:stop].swapaxes(0, 1).reshape(R, (stop - start) * C)
+        z[p] = weights @ x[columns[start:stop]].reshape((stop - start) * C, x.shape[2])  # (R,kC)(kC,N) -> (R,N)
+    z = z.reshape(len(z) * R, z.shape[2])[:outputs].T
+    return z if b is None else z + b
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +121,7 @@ class SparseMatrix:
         if W.ndim != 2:
             raise ShapeError(f"a sparse matrix has two axes, got shape {W.shape}; a filter is a row: see as_matrix")
         kept = np.asarray(W != 0 if kept is None else kept)
-        stored = as_blocks(kept, block).any(axis=(2, 3))  # (r, c)
+        stored = stored_blocks(kept, block)  # (r, c)
         rows, columns = np.nonzero(stored)
         offsets = np.concatenate([[0], stored.sum(axis=1).cumsum()])
         values = as_blocks(np.where(kept, W, W.dtype.type(0)), block)[rows, columns]
@@ -211,6 +211,14 @@ def as_blocks(W: Array, block: Block) -> Array:
     return padded.reshape(rows, block[0], width, block[1]).swapaxes(1, 2)
 
 
+def stored_blocks(kept: Array, block: Block) -> Array:
+    """Which blocks hold a kept weight: (J, I) -> (r, c)."""
+    for axis, size in enumerate(block):
+        if size > 1:
+            kept = np.logical_or.reduceat(kept, np.arange(0, kept.shape[axis], size), axis=axis)
+    return kept
+
+
 def block_nbytes(kept: Array, itemsize: int, block: Block) -> int:
     """The bytes that a matrix would take, from its mask alone.
 
@@ -220,7 +228,7 @@ def block_nbytes(kept: Array, itemsize: int, block: Block) -> int:
     >>> block_nbytes(kept, 8, (1, 1)) == SparseMatrix.from_dense(np.eye(3)).nbytes
     True
     """
-    stored = np.asarray(as_blocks(kept, block).any(axis=(2, 3)))
+    stored = stored_blocks(kept, block)
     n = int(stored.sum())
     per_block = block[0] * block[1] * itemsize + index_dtype(stored.shape[1] - 1).itemsize
     return n * per_block + (len(stored) + 1) * index_dtype(n).itemsize

@@ -54,7 +54,8 @@ def forms(net: Graph) -> dict[str, Any]:
 
 def members(net: Graph) -> dict[str, bytes]:
     buffer = io.BytesIO()
-    npz._pack(buffer, description.describe(net), description.arrays_of(net))
+    text = description.describe(net)
+    npz._pack(buffer, text, description.arrays_of(net, text))
     with zipfile.ZipFile(buffer) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
@@ -238,7 +239,11 @@ def test_masks_of_parameters_that_are_not_there_are_refused(tmp_path: Path) -> N
 
 
 def arrays_of(net: Graph) -> dict[str, Any]:
-    return {name[9:]: array.copy() for name, array in description.arrays_of(net).items() if name.startswith("dense1.W")}
+    return {
+        name[9:]: array.copy()
+        for name, array in description.arrays_of(net, description.describe(net)).items()
+        if name.startswith("dense1.W")
+    }
 
 
 def test_bits_that_are_not_as_many_as_the_weights_are_refused(tmp_path: Path) -> None:

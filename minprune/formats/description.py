@@ -270,13 +270,14 @@ def _masks(entries: Any, nodes: Mapping[str, Node]) -> dict[str, Any]:
     return dict(entries)
 
 
-def arrays_of(net: Graph) -> dict[str, Array]:
-    """The arrays that a file holds, as `Description.expected` will want them."""
+def arrays_of(net: Graph, text: bytes) -> dict[str, Array]:
+    """The arrays that a file holds beside the description that `describe` made, in the forms that it names."""
+    masks = json.loads(text).get(MASKS, {})
     found: dict[str, Array] = {}
     for name, array in net.arrays.items():
         array = array.astype(np.int64 if array.dtype.kind in "iu" else array.dtype, copy=False)
         if name in net.masks:
-            found |= members_of(name, array, net.masks[name], entry_of(name, array, net.masks[name]))
+            found |= members_of(name, array, net.masks[name], masks[name])
         else:
             found[name] = array
     return {name: np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")) for name, array in found.items()}

@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import FileError, StructureError
 from ..layers import Shape
 from ..ops import Array
-from ..sparse import BLOCKS, Block, SparseMatrix, as_blocks, as_matrix, block_nbytes, index_dtype
+from ..sparse import BLOCKS, Block, SparseMatrix, as_matrix, block_nbytes, index_dtype, stored_blocks
 
 MOST_EXPANSION = 256
 Spec = tuple[Shape, np.dtype[Any]]
@@ -35,27 +35,23 @@ def entry_of(name: str, W: Array, kept: Array) -> dict[str, Any]:
     StructureError
         When a weight that is not kept is not 0: it would be lost.
     """
-    if not (W[~kept].view(f"u{W.itemsize}") == 0).all():
+    if ((W.view(f"u{W.itemsize}") != 0) & ~kept).any():
         raise StructureError(f"{name}: a masked weight is not 0; net.close_masks() makes all of them 0")
     sizes = {block: block_nbytes(as_matrix(kept), W.itemsize, block) for block in BLOCKS if _fits(kept, block)}
     sizes = {block: size for block, size in sizes.items() if W.nbytes <= MOST_EXPANSION * size}
     best = min(sizes, key=sizes.__getitem__, default=None)
-    if best is None or _bits_nbytes(W, kept) <= sizes[best]:
+    if best is None or -(-W.size // 8) + int(kept.sum()) * W.itemsize <= sizes[best]:
         return {"kept": int(kept.sum())}
-    return {"blocks": int(as_blocks(as_matrix(kept), best).any(axis=(2, 3)).sum()), "block": list(best)}
-
-
-def _bits_nbytes(W: Array, kept: Array) -> int:
-    return -(-W.size // 8) + int(kept.sum()) * W.itemsize
+    return {"blocks": int(stored_blocks(as_matrix(kept), best).sum()), "block": list(best)}
 
 
 def _fits(kept: Array, block: Block) -> bool:
-    """Whether a mask consists of whole blocks of this size."""
+    """Whether a mask consists of whole blocks of this size: they have as many places as there are kept weights."""
     matrix = as_matrix(kept)
     if block[0] > matrix.shape[0] or block[1] > matrix.shape[1]:
         return False
-    whole = as_blocks(matrix, block).any(axis=(2, 3)).repeat(block[0], axis=0).repeat(block[1], axis=1)
-    return bool((whole[: matrix.shape[0], : matrix.shape[1]] == matrix).all())
+    heights, widths = (np.diff([*range(0, n, size), n]) for n, size in zip(matrix.shape, block, strict=True))
+    return bool(heights @ (stored_blocks(matrix, block) @ widths) == matrix.sum())
 
 
 def bytes_in_file(name: str, W: Array, kept: Array) -> int:

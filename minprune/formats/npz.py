@@ -53,7 +53,7 @@ def write(net: Graph, path: str | os.PathLike[str], metadata: Mapping[str, Any] 
     text = describe(net, metadata)
     try:
         with atomic_write(path) as file:
-            _pack(file, text, arrays_of(net))
+            _pack(file, text, arrays_of(net, text))
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
 
@@ -69,7 +69,8 @@ def npz_bytes(net: Graph) -> int:
     260
     """
     buffer = io.BytesIO()
-    _pack(buffer, describe(net), arrays_of(net))
+    text = describe(net)
+    _pack(buffer, text, arrays_of(net, text))
     return buffer.tell()
 
 
