@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import cached_property
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,11 +164,11 @@ class Graph:
                         raise ShapeError(f"{key}: expected shape {shape}, got {arrays[key].shape}")
                     target[key] = arrays[key]
         self.params, self.buffers = Arrays(params), Arrays(buffers)
-        self.masks: Mapping[str, Array] = MappingProxyType({})
+        self.masks = Arrays({})
         self.certificate: Certificate | None = None  # of the removal that made this network
 
     def _mask(self, masks: Mapping[str, Array]) -> None:
-        """Take over which weights are kept: arrays of bool that nobody can write to."""
+        """Take over which weights are kept: arrays of bool that cannot be written to."""
         frozen = {}
         for name, kept in masks.items():
             if name not in self.params:
@@ -180,7 +179,7 @@ class Graph:
                 raise DtypeError(f"the mask of {name}: expected bool (True: kept), got {kept.dtype}")
             frozen[name] = kept.view()
             frozen[name].flags.writeable = False
-        self.masks = MappingProxyType(frozen)
+        self.masks = Arrays(frozen)
 
     def close_masks(self) -> None:
         """Set the weights that are not kept to 0, in place: what `fit` does after every step."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import StructureError
+from .errors import DtypeError, StructureError
 from .formats.masked import bytes_in_file
 from .layers import Dense
 from .nn import Graph
@@ -32,6 +32,13 @@ def storage(net: Graph) -> str:
     str
         A table.
 
+    Raises
+    ------
+    DtypeError
+        For a network of anything but floats.
+    StructureError
+        When a masked weight is not 0.
+
     Examples
     --------
     >>> import minprune as mp
@@ -43,6 +50,8 @@ def storage(net: Graph) -> str:
     dense1.b        10     0     40                           40
     total          650   160  2,600                          760
     """
+    if net.dtype.kind != "f":
+        raise DtypeError(f"storage counts bytes of floats, this network holds {net.dtype}; use astype(np.float32)")
     rows: list[tuple[Any, ...]] = []
     for name, W in net.params.items():
         kept = net.masks.get(name, W != 0)

@@ -10,7 +10,7 @@ import pytest
 from networks import EXAMPLES, inputs
 
 import minprune as mp
-from minprune.errors import PlanError, ShapeError, StructureError
+from minprune.errors import DtypeError, PlanError, ShapeError, StructureError
 from minprune.formats import npz
 from minprune.nn import Graph
 from minprune.sparse import SparseMatrix, as_matrix
@@ -114,6 +114,11 @@ def test_the_storage_table_tells_true_bytes(tmp_path: Path) -> None:
     with np.load(tmp_path / "net.npz") as archive:
         stored = sum(archive[name].nbytes for name in archive.files if name not in ("minprune.json", *net.buffers))
     assert rows["total"][-1] == f"{stored:,}"
+
+
+def test_bytes_of_rationals_are_not_counted() -> None:
+    with pytest.raises(DtypeError, match="storage counts bytes of floats, this network holds object"):
+        mp.storage(EXAMPLES["mlp"]().astype(object))
 
 
 def test_pruning_makes_the_file_smaller() -> None:

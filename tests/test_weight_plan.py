@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -149,8 +151,17 @@ def test_masks_cannot_be_written_to() -> None:
     masked = mp.mask(mlp(), some_of_all(mlp()))
     with pytest.raises(ValueError, match="read-only"):
         masked.masks["dense1.W"][0, 0] = False
-    with pytest.raises(TypeError):
-        masked.masks["dense1.W"] = np.ones((5, 4), bool)  # type: ignore[index]
+    with pytest.raises(ValueError, match="read-only"):
+        masked.masks["dense1.W"] = np.ones((5, 4), bool)
+    with pytest.raises(StructureError, match=r"no array is called 'dense9\.W'"):
+        masked.masks["dense9.W"] = np.ones((5, 4), bool)
+
+
+def test_a_masked_network_can_be_copied_by_any_means() -> None:
+    masked = mp.mask(mlp(), some_of_all(mlp()))
+    for other in (copy.deepcopy(masked), pickle.loads(pickle.dumps(masked))):
+        assert all(np.array_equal(other.masks[name], kept) for name, kept in masked.masks.items())
+        assert other.masks.keys() == masked.masks.keys()
 
 
 def test_a_plan_of_another_network_is_refused() -> None:
