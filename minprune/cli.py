@@ -106,9 +106,16 @@ def _amount(text: str) -> float | dict[str, float]:
     return {group: float(fraction) for group, fraction in pairs}
 
 
+def _block(text: str) -> tuple[int, int]:
+    """Read 16x1 as blocks of 16 rows and 1 column."""
+    rows, columns = (int(part) for part in text.split("x"))
+    return rows, columns
+
+
 # argparse names the type when it refuses a value.
 _sizes.__name__ = "list of layer sizes such as 300-100"
 _amount.__name__ = "fraction, or list such as dense1=0.3,dense2=0.5"
+_block.__name__ = "block such as 16x1"
 
 
 def _demo(add: Adder) -> None:
@@ -157,9 +164,16 @@ def _agreement(add: Adder) -> None:
 
 def _prune(add: Adder) -> None:
     _model_and_data(add)
-    add("--criterion", default="taylor", help="how to score (taylor); minprune formulas --criteria lists all")
+    add("--by", choices=("neuron", "weight"), default="neuron", help="remove neurons, or mask single weights (neuron)")
+    add("--block", type=_block, help="mask weights in whole blocks of rows x columns, such as 16x1")
+    add("--criterion", help="how to score (taylor; weights magnitude_l1); minprune formulas --criteria lists all")
     add("--strategy", choices=("global", "per-layer", "threshold"), default="global", help="how to choose (global)")
-    add("--remove", type=_amount, default=0.5, help="fraction, or by group: dense1=0.3,conv2=0.5 (0.5)")
+    add(
+        "--remove",
+        type=_amount,
+        default=0.5,
+        help="fraction, or by group: dense1=0.3,conv2=0.5, by weight dense1.W=0.9 (0.5)",
+    )
     add("--rounds", type=int, default=1, help="in how many rounds (1)")
     schedules = ("linear", "cubic", "exponential")
     add("--schedule", choices=schedules, default="linear", help="how much each round removes (linear: the same)")

@@ -25,9 +25,11 @@ from .optim import AdamW, Cosine
 from .pruning.deciding import Global, PerLayer, Strategy, Threshold
 from .pruning.schedule import FineTune
 from .pruning.schedule import prune as prune_network
+from .pruning.weight_schedule import prune_weights
 from .reports import table
 from .scores import CRITERIA
 from .scores import score as score_network
+from .sparse_networks import storage
 from .train import fit
 from .truth import agreement as agreement_of
 
@@ -157,24 +159,25 @@ def prune(args: Namespace) -> Outcome:
     finetune = None
     if args.epochs:
         finetune = FineTune(args.epochs, AdamW(args.lr, weight_decay=0.0), args.batch_size, Cosine())
-    result = prune_network(
-        net,
-        data,
-        args.criterion,
-        _strategy(args),
-        rounds=args.rounds,
-        schedule=args.schedule,
-        finetune=finetune,
-        repair=args.repair,
-        rng=args.seed,
-        progress=True,
-    )
+    how = {"strategy": _strategy(args), "rounds": args.rounds, "schedule": args.schedule, "finetune": finetune}
+    how |= {"rng": args.seed, "progress": True}
+    result: Any
+    if args.by == "weight":
+        if args.repair:
+            raise DataError("--repair makes up for neurons that leave; weights are masked without one")
+        result = prune_weights(net, data, args.criterion or "magnitude_l1", block=args.block, **how)
+        kept: Any = {name: int(mask.sum()) for name, mask in result.net.masks.items()}
+    else:
+        if args.block:
+            raise DataError("--block is for weights; add --by weight")
+        result = prune_network(net, data, args.criterion or "taylor", repair=args.repair, **how)
+        kept = result.kept
     save(result.net, args.output)
     found = evaluate_network(result.net, data, runtime=())
     text = f"{result.report()}\n\non the test part:\n{found}\nsaved to {args.output}"
     return text, {
         "output": args.output,
-        "kept": result.kept,
+        "kept": kept,
         "before": result.before.as_dict(),
         "after": result.after.as_dict(),
         "test": found.as_dict(),
@@ -193,7 +196,8 @@ def evaluate(args: Namespace) -> Outcome:
     """Measure a network on the test part."""
     net = load(args.model)
     found = evaluate_network(net, _for_network(net, args, args.data), progress=True)
-    return f"{net.summary()}\n\n{found}", found.as_dict()
+    stored = f"\n\n{storage(net)}" if net.masks else ""
+    return f"{net.summary()}\n\n{found}{stored}", found.as_dict()
 
 
 def compare(args: Namespace) -> Outcome:

@@ -35,7 +35,10 @@ class Evaluation:
         Root of the mean squared error, and explained variance 1 − SS_residual / SS_total, both over all outputs
         together; None for a classification. r2 is None too where the targets do not vary.
     params, macs : int
-        Number of parameters (buffers apart), and multiply-accumulates for one sample of this data.
+        Number of parameters (buffers apart), and multiply-accumulates for one sample of this data. Zeros are counted:
+        the network computes with them.
+    nonzero : int
+        How many of the parameters are not 0.
     bytes_memory, bytes_disk : int
         Size of all arrays, and of the file that ``save(net, "x.npz")`` writes.
     runtime : dict of int to Timing
@@ -49,6 +52,7 @@ class Evaluation:
     rmse: float | None
     r2: float | None
     params: int
+    nonzero: int
     macs: int
     bytes_memory: int
     bytes_disk: int
@@ -63,7 +67,7 @@ class Evaluation:
     def __str__(self) -> str:
         rows: list[tuple[str, Any]] = [("samples", self.samples), (f"loss ({self.loss_name})", self.loss)]
         rows += [(name, value) for name, value in self.quality().items() if value is not None]
-        rows += [("parameters", self.params), ("MACs per sample", self.macs)]
+        rows += [("parameters", self.params), ("of them not 0", self.nonzero), ("MACs per sample", self.macs)]
         rows += [("bytes in memory", self.bytes_memory), ("bytes on disk", self.bytes_disk)]
         for size, timing in self.runtime.items():
             rows.append((f"time, batch of {size}", f"{duration(timing.median)}, IQR {duration(timing.iqr)}"))
@@ -138,6 +142,7 @@ def evaluate(
         loss=total,
         **quality,
         params=sum(array.size for array in net.params.values()),
+        nonzero=sum(int(np.count_nonzero(array)) for array in net.params.values()),
         macs=sum(macs(net, shapes).values()),
         bytes_memory=sum(array.nbytes for array in net.arrays.values()),
         bytes_disk=npz_bytes(net),

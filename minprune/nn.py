@@ -3,6 +3,9 @@
 `Sequential` builds a chain, `Residual` and `Concat` build branches, `Graph` takes any wiring and several inputs; all of
 them end as the same thing, a `Graph`. It holds an ordered mapping of nodes (a layer and the names of the values that it
 reads) and the arrays, by name: ``"dense1.W"``. Every value has the name of its node, or of the input.
+
+A network whose weights were pruned also holds masks: which weights of a parameter are kept. The others are 0, and
+training leaves them at 0.
 """
 
 from __future__ import annotations
@@ -97,12 +100,14 @@ class Graph:
         output: str,
         arrays: Mapping[str, Array],
         input_shapes: Mapping[str, Shape] | None = None,
+        masks: Mapping[str, Array] | None = None,
     ) -> Graph:
         """Make a network from its parts, with the arrays themselves rather than copies of them."""
         net = Graph.__new__(Graph)
         net._settle(dict(nodes), inputs, output)
         net._declare(None if input_shapes is None else dict(input_shapes))
         net._hold(arrays)
+        net._mask(masks or {})
         return net
 
     def _settle(self, nodes: dict[str, Node], inputs: tuple[str, ...], output: str) -> None:
@@ -159,7 +164,27 @@ class Graph:
                         raise ShapeError(f"{key}: expected shape {shape}, got {arrays[key].shape}")
                     target[key] = arrays[key]
         self.params, self.buffers = Arrays(params), Arrays(buffers)
+        self.masks = Arrays({})
         self.certificate: Certificate | None = None  # of the removal that made this network
+
+    def _mask(self, masks: Mapping[str, Array]) -> None:
+        """Take over which weights are kept: arrays of bool that cannot be written to."""
+        frozen = {}
+        for name, kept in masks.items():
+            if name not in self.params:
+                raise StructureError(f"no parameter is called {name!r}; there are {', '.join(self.params)}")
+            if kept.shape != self.params[name].shape:
+                raise ShapeError(f"the mask of {name}: expected shape {self.params[name].shape}, got {kept.shape}")
+            if kept.dtype != np.bool_:
+                raise DtypeError(f"the mask of {name}: expected bool (True: kept), got {kept.dtype}")
+            frozen[name] = kept.view()
+            frozen[name].flags.writeable = False
+        self.masks = Arrays(frozen)
+
+    def close_masks(self) -> None:
+        """Set the weights that are not kept to 0, in place: what `fit` does after every step."""
+        for name, kept in self.masks.items():
+            np.copyto(self.params[name], 0, where=~kept)
 
     def build(self, builder: Builder, *sources: str) -> str:
         """Add this network's nodes to another one that is being built; its weights are not taken over."""
@@ -279,7 +304,7 @@ class Graph:
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> Graph:
         """The same wiring around other arrays of the same shapes."""
-        return Graph.assemble(self.nodes, self.inputs, self.output, arrays, self.input_shapes)
+        return Graph.assemble(self.nodes, self.inputs, self.output, arrays, self.input_shapes, self.masks)
 
     def astype(self, dtype: Any) -> Graph:
         """A copy in another kind of number: a float or complex dtype, or `fractions.Fraction` for exact rationals.
@@ -317,7 +342,9 @@ class Graph:
 
     def __repr__(self) -> str:
         size = sum(array.size for array in self.params.values())
-        return f"<{type(self).__name__}: {len(self.nodes)} nodes, {size:,} parameters>"
+        gone = sum(int((~kept).sum()) for kept in self.masks.values())
+        masked = f", {gone:,} of them masked" if self.masks else ""
+        return f"<{type(self).__name__}: {len(self.nodes)} nodes, {size:,} parameters{masked}>"
 
 
 class Sequential(Graph):

@@ -69,7 +69,7 @@ def with_gates(net: Graph, groups: Iterable[str] | None = None) -> tuple[Graph, 
         sources = tuple(gates[s] if name in read.get(s, ()) else s for s in node.inputs)
         nodes[name] = Node(node.layer, sources)
         gate_behind(name)
-    return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes), gates
+    return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes, net.masks), gates
 
 
 def _is_gate(net: Graph, value: str, readers: tuple[str, ...]) -> bool:

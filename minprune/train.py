@@ -97,7 +97,7 @@ def fit(
     Parameters
     ----------
     net : Graph
-        Is changed.
+        Is changed. Masked weights (``net.masks``) are 0 and stay 0, whatever the optimiser.
     data : Dataset, Samples, (x, y) or an object with .x and .y
         A Dataset brings a validation part; its test part is never touched. A bare x will do where a teacher's outputs
         are all that counts.
@@ -167,6 +167,7 @@ def fit(
     how = (optimizer or Adam(), schedule, clip_norm, penalty, soft)
     run = _Run(net, train, valid, loss, how, keep, np.random.default_rng(rng))
     run.history.state = OptimizerState() if state is None else state.sliced({})  # a copy
+    net.close_masks()
     starts = batch_slices(net, len(train), batch_size)
     with bar("training", epochs * len(starts), show=progress) as advance:
         for epoch in range(1, epochs + 1):
@@ -274,11 +275,14 @@ class _Run:
             if self.schedule is not None:
                 step = (epoch - 1) * len(batches) + number
                 lr = self.optimizer.lr * self.schedule.factor(step, epochs * len(batches), len(batches))
+            for name, kept in self.net.masks.items():
+                grads[name] = np.where(kept, grads[name], 0)  # before the optimiser: else its memory would push on
             if self.clip_norm is not None:
                 grads = clip(grads, self.clip_norm)
             self.optimizer.update(self.net.params, grads, self.history.state, lr)
             if self.penalty is not None:
                 self.penalty.shrink(self.net, lr)
+            self.net.close_masks()
             total += loss * len(chosen)
             advance()
         return total / len(self.t), lr

@@ -120,6 +120,37 @@ def test_a_single_layer_can_be_pruned_by_name(model: Path, capsys: pytest.Captur
     assert len(content["kept"]["dense1"]) == 12
 
 
+def test_weights_are_masked_and_the_file_gets_smaller(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads(run(capsys, "prune", "model.npz", "digits", "--by", "weight", "--remove", "0.9", "--json"))
+    assert sum(content["kept"].values()) == 119  # of 64·16 + 16·10
+    assert content["after"]["nonzero"] < 0.2 * content["before"]["nonzero"]
+    assert content["after"]["params"] == content["before"]["params"]
+    assert (model.parent / "pruned.npz").stat().st_size < model.stat().st_size
+    assert "in file" in run(capsys, "evaluate", "pruned.npz", "digits")
+    assert "in file" not in run(capsys, "evaluate", "model.npz", "digits")
+
+
+def test_weights_are_masked_in_blocks(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--by", "weight", "--block", "16x1", "--remove", "dense1.W=0.5", "--rounds", "2", "--epochs", "1")
+    text = run(capsys, "prune", "model.npz", "digits", *words)
+    assert "dense1.W 1024 → 512" in text
+    assert "blocks of 16×1" in text
+
+
+def test_what_is_for_weights_or_neurons_only_is_refused_for_the_other(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--block is for weights; add --by weight" in failure(
+        capsys, "prune", "model.npz", "digits", "--block", "4x1"
+    )
+    words = ("prune", "model.npz", "digits", "--by", "weight")
+    assert "--repair makes up for neurons" in failure(capsys, *words, "--repair", "mean")
+    assert "block is (0, 1), expected rows and columns" in failure(capsys, *words, "--block", "0x1")
+    with pytest.raises(SystemExit):
+        main([*words, "--block", "16"])
+    assert "invalid block such as 16x1 value: '16'" in capsys.readouterr().err
+
+
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

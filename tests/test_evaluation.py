@@ -167,6 +167,7 @@ def test_an_evaluation_reads_as_a_table() -> None:
         ["loss", "(cross_entropy)", f"{ev.loss:.4g}"],
         ["accuracy", "0.75"],
         ["parameters", "12"],
+        ["of", "them", "not", "0", "3"],
         ["MACs", "per", "sample", "9"],
         ["bytes", "in", "memory", "96"],
         ["bytes", "on", "disk", f"{ev.bytes_disk:,}"],

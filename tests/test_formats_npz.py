@@ -382,8 +382,11 @@ def test_a_description_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: 
         (b"9" * 5_000, "the description is not JSON"),
         (b"[]", "does not describe a minprune network"),
         (b'{"format": "other"}', "does not describe a minprune network"),
-        (b'{"format": "minprune", "version": 2}', "is of version 2, expected 1; a newer minprune may read it"),
+        (b'{"format": "minprune", "version": 3}', "is of version 3, expected 1 or 2; a newer minprune may read it"),
+        (b'{"format": "minprune", "version": true}', "is of version True, expected 1 or 2"),
+        (b'{"format": "minprune", "version": [1]}', r"is of version \[1\], expected 1 or 2"),
         (b'{"format": "minprune", "version": 1}', r"the description has .*, expected \["),
+        (b'{"format": "minprune", "version": 2}', r"the description has .*, expected \[.*'masks'"),
     ],
 )
 def test_a_text_that_is_no_description_is_refused(text: bytes, match: str, tmp_path: Path) -> None:

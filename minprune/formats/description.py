@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from math import isfinite, prod
 from typing import Any
 
@@ -19,12 +19,14 @@ from ..layers import LAYERS, Layer, Select, Shape
 from ..nn import Graph, Node
 from ..ops import Array
 from ..wiring import Builder
+from .masked import entry_of, expected_members, members_of, restored
 
-FORMAT, VERSION = "minprune", 1
+FORMAT, VERSION, MASKED_VERSION = "minprune", 1, 2  # the second where there are masks
 MOST_NODES = 10_000
 MOST_BYTES = 4 << 20  # of the description as JSON text
 LONGEST_NAME = 1_000  # characters
 DTYPES = ("float16", "float32", "float64")
+MASKS = "masks"  # a key of version 2
 KEYS = ("format", "version", "dtype", "inputs", "input_shapes", "output", "nodes", "metadata")
 
 
@@ -40,6 +42,8 @@ class Description:
         Of all arrays but indices.
     metadata : dict
         Whatever the caller of `save` wrote along.
+    masks : dict
+        Parameter -> how it is stored, as `minprune.formats.masked` says; not yet checked.
     """
 
     nodes: dict[str, Node]
@@ -48,26 +52,37 @@ class Description:
     input_shapes: dict[str, Shape] | None
     dtype: np.dtype[Any]
     metadata: dict[str, Any]
+    masks: dict[str, Any] = field(default_factory=dict)
 
-    def expected(self) -> dict[str, tuple[Shape, np.dtype[Any]]]:
-        """The shape and dtype of every array that must be there, by name; the bytes on disk are little-endian."""
+    def whole(self) -> dict[str, tuple[Shape, np.dtype[Any]]]:
+        """The shape and dtype of every array of the network, by name; the bytes on disk are little-endian."""
         return {
             f"{name}.{short}": (shape, _dtype_of(node.layer, self.dtype).newbyteorder("<"))
             for name, node in self.nodes.items()
             for short, shape in (node.layer.param_shapes() | node.layer.buffer_shapes()).items()
         }
 
+    def expected(self) -> dict[str, tuple[Shape, np.dtype[Any]]]:
+        """The shape and dtype of every array that must be in the file: several stand for a masked parameter."""
+        expected: dict[str, tuple[Shape, np.dtype[Any]]] = {}
+        for name, spec in self.whole().items():
+            expected |= expected_members(name, self.masks[name], spec) if name in self.masks else {name: spec}
+        return expected
+
     def nbytes(self) -> int:
-        """How many bytes all arrays take."""
+        """How many bytes all arrays take in the file."""
         return sum(prod(shape) * dtype.itemsize for shape, dtype in self.expected().values())
 
     def build(self, arrays: Mapping[str, Array]) -> Graph:
-        """Put the network together from its arrays."""
+        """Put the network together from the arrays in the file."""
+        arrays, masks, whole = dict(arrays), {}, self.whole()
+        for name, entry in self.masks.items():
+            arrays[name], masks[name] = restored(name, entry, whole[name][0], arrays)
         for name, node in self.nodes.items():
             if isinstance(node.layer, Select):
                 index = arrays[f"{name}.index"]
                 _need(((index >= 0) & (index < node.layer.inputs)).all(), f"{name}.index points outside the input")
-        return Graph.assemble(self.nodes, self.inputs, self.output, arrays, self.input_shapes)
+        return Graph.assemble(self.nodes, self.inputs, self.output, arrays, self.input_shapes, masks)
 
 
 def _dtype_of(layer: Layer, dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -90,7 +105,8 @@ def describe(net: Graph, metadata: Mapping[str, Any] | None = None) -> bytes:
     DtypeError
         For complex numbers, rationals, or floats of several kinds.
     StructureError
-        For a layer that is not one of minprune's, a name that is no text, or a network too large for a file.
+        For a layer that is not one of minprune's, a name that is no text, a network too large for a file, or a masked
+        weight that is not 0.
     DataError
         For metadata that JSON cannot hold.
 
@@ -106,13 +122,15 @@ def describe(net: Graph, metadata: Mapping[str, Any] | None = None) -> bytes:
             raise StructureError(f"{name!r}: a saved name must be a text of 1 to {LONGEST_NAME} characters")
     header = {
         "format": FORMAT,
-        "version": VERSION,
+        "version": MASKED_VERSION if net.masks else VERSION,
         "dtype": _float_kind(net),
         "inputs": list(net.inputs),
         "input_shapes": net.input_shapes,
         "output": net.output,
         "nodes": [_describe_node(name, node) for name, node in net.nodes.items()],
     }
+    if net.masks:
+        header[MASKS] = {name: entry_of(name, net.params[name], kept) for name, kept in net.masks.items()}
     return _within_limits(_to_json(header | {"metadata": _all_metadata(net, metadata)}), len(net.nodes))
 
 
@@ -183,20 +201,25 @@ def understand(text: bytes) -> Description:
         raise FileError(f"the description is not JSON: {error}") from None
     _need(isinstance(header, dict) and header.get("format") == FORMAT, "does not describe a minprune network")
     version = header.get("version")
-    _need(version == VERSION, f"is of version {version!r}, expected {VERSION}; a newer minprune may read it")
-    _need(set(header) == set(KEYS), f"the description has {sorted(header)}, expected {sorted(KEYS)}")
+    known = {VERSION: KEYS, MASKED_VERSION: (*KEYS, MASKS)}
+    readable = type(version) is int and version in known
+    _need(readable, f"is of version {version!r}, expected {VERSION} or {MASKED_VERSION}; a newer minprune may read it")
+    keys = known[version]
+    _need(set(header) == set(keys), f"the description has {sorted(header)}, expected {sorted(keys)}")
     _need(header["dtype"] in DTYPES, f"dtype is {header['dtype']!r}, expected one of {', '.join(DTYPES)}")
     _need(_are_names(header["inputs"]), f"inputs is {header['inputs']!r}, expected different names")
     _need(_is_name(header["output"]), f"output is {header['output']!r}, expected a name")
     _need(isinstance(header["metadata"], dict), f"metadata is {header['metadata']!r}, expected a dict")
     inputs = tuple(header["inputs"])
+    nodes = _nodes(header["nodes"], inputs)
     return Description(
-        nodes=_nodes(header["nodes"], inputs),
+        nodes=nodes,
         inputs=inputs,
         output=header["output"],
         input_shapes=_input_shapes(header["input_shapes"], inputs),
         dtype=np.dtype(header["dtype"]),
         metadata=header["metadata"],
+        masks=_masks(header.get(MASKS, {}), nodes),
     )
 
 
@@ -238,6 +261,26 @@ def _input_shapes(shapes: Any, inputs: tuple[str, ...]) -> dict[str, Shape] | No
         fits = isinstance(shape, list) and shape and all(_is_int(size) and size > 0 for size in shape)
         _need(fits, f"an input has shape {shape!r}, expected sizes of at least 1")
     return {name: tuple(shapes[name]) for name in inputs}
+
+
+def _masks(entries: Any, nodes: Mapping[str, Node]) -> dict[str, Any]:
+    params = {f"{name}.{short}" for name, node in nodes.items() for short in node.layer.param_shapes()}
+    fits = isinstance(entries, dict) and set(entries) <= params
+    _need(fits, f"masks: expected some of {', '.join(sorted(params)) or 'no parameters'}, got {entries!r}")
+    return dict(entries)
+
+
+def arrays_of(net: Graph, text: bytes) -> dict[str, Array]:
+    """The arrays that a file holds beside the description that `describe` made, in the forms that it names."""
+    masks = json.loads(text).get(MASKS, {})
+    found: dict[str, Array] = {}
+    for name, array in net.arrays.items():
+        array = array.astype(np.int64 if array.dtype.kind in "iu" else array.dtype, copy=False)
+        if name in net.masks:
+            found |= members_of(name, array, net.masks[name], masks[name])
+        else:
+            found[name] = array
+    return {name: np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")) for name, array in found.items()}
 
 
 def _need(condition: Any, otherwise: str) -> None:

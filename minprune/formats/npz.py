@@ -2,7 +2,8 @@
 
 An .npz file is a zip file. Ours holds ``minprune.json`` (see `minprune.formats.description`) and one ``.npy`` per
 array, uncompressed: weights hardly compress, and what is stored as it is cannot claim to be larger than the file. The
-members bear the arrays' names, so ``numpy.load(path)["dense1.W"]`` works without minprune. Nothing is ever pickled.
+members bear the arrays' names, so ``numpy.load(path)["dense1.W"]`` works without minprune. Of a parameter that has a
+mask only the kept weights are there, and their places; see `minprune.formats.masked`. Nothing is ever pickled.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ..files import atomic_write
 from ..layers import Shape
 from ..nn import Graph
 from ..ops import Array
-from .description import MOST_BYTES, describe, understand
+from .description import MOST_BYTES, arrays_of, describe, understand
 
 HEADER = "minprune.json"
 MOST_NPY_HEADER = 1024  # bytes before the numbers of an array; NumPy writes 128 for every shape of ours
@@ -52,7 +53,7 @@ def write(net: Graph, path: str | os.PathLike[str], metadata: Mapping[str, Any] 
     text = describe(net, metadata)
     try:
         with atomic_write(path) as file:
-            _pack(file, text, net.arrays)
+            _pack(file, text, arrays_of(net, text))
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from None
 
@@ -68,7 +69,8 @@ def npz_bytes(net: Graph) -> int:
     260
     """
     buffer = io.BytesIO()
-    _pack(buffer, describe(net), net.arrays)
+    text = describe(net)
+    _pack(buffer, text, arrays_of(net, text))
     return buffer.tell()
 
 
@@ -77,8 +79,7 @@ def _pack(file: BinaryIO, text: bytes, arrays: Mapping[str, Array]) -> None:
         archive.writestr(_member(HEADER), text)
         for name, array in arrays.items():
             buffer = io.BytesIO()
-            little = np.ascontiguousarray(array, dtype=_on_disk(array.dtype))
-            npy.write_array(buffer, little, version=(1, 0), allow_pickle=False)
+            npy.write_array(buffer, array, version=(1, 0), allow_pickle=False)
             archive.writestr(_member(_member_name(name)), buffer.getbuffer())
 
 
@@ -94,10 +95,6 @@ def _member_name(array: str) -> str:
     return quote(array, safe="", errors="surrogatepass") + ".npy"
 
 
-def _on_disk(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype("<i8") if dtype.kind in "iu" else dtype.newbyteorder("<")
-
-
 def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
     """Read a network and its metadata from an .npz file; nothing in the file is trusted.
 
@@ -109,7 +106,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
     Returns
     -------
     net : Graph
-        With the same arrays, bit for bit, also where they are not finite.
+        With the same arrays and masks, bit for bit, also where they are not finite.
     metadata : dict
 
     Raises

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Strategy(Protocol):
         """The strategy that brings a network with `now` neurons to this share of the way from `dense` to the end."""
 
 
-def decide(scores: Scores, strategy: Strategy) -> Plan:
+def decide(scores: Scores, strategy: Strategy, block: tuple[int, int] | None = None) -> Any:
     """Apply a strategy to scores.
 
     Parameters
@@ -38,11 +38,13 @@ def decide(scores: Scores, strategy: Strategy) -> Plan:
         From `score`.
     strategy : Global, PerLayer or Threshold
         How to choose.
+    block : (int, int), optional
+        For scores of weights: drop them in blocks of so many rows and columns; see `minprune.pruning.weight_deciding`.
 
     Returns
     -------
-    Plan
-        For networks of the structure that was scored.
+    Plan or WeightPlan
+        For networks of the structure that was scored; a `WeightPlan` where weights were scored.
 
     Raises
     ------
@@ -61,6 +63,12 @@ def decide(scores: Scores, strategy: Strategy) -> Plan:
         raise PlanError(f"decide takes a strategy such as Global(0.5), got {strategy!r}")
     if not scores:
         raise PlanError("nothing to decide: there are no scores")
+    if scores.by == "weight":
+        from .weight_deciding import decide_weights  # it reads the strategies of this file
+
+        return decide_weights(scores, strategy, block)
+    if block is not None:
+        raise PlanError(f"block is {block!r}, but neurons were scored; score weights with score(…, by='weight')")
     return Plan(strategy.choose(scores), scores.fingerprint, f"{scores.criterion}, {strategy}")
 
 

@@ -55,7 +55,7 @@ def with_biases(net: Graph, layers: Iterable[str]) -> Graph:
             nodes[name] = Node(replace(layer, bias=True), nodes[name].inputs)
             W = arrays[f"{name}.W"]
             arrays[f"{name}.b"] = np.full(len(W), 0 * W.flat[0], dtype=W.dtype)  # 0 of its kind, rationals included
-    return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes)
+    return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes, net.masks)
 
 
 def spread(available: int, wanted: int) -> Array:

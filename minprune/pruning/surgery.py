@@ -2,7 +2,7 @@
 
 Removing a neuron deletes its row and bias where it is made, its entries in batch-norm and the like, and its columns
 wherever it is read (a block of columns behind a flatten). Which entries those are, `minprune.neurons` knows; here they
-are only taken out.
+are only taken out. Single weights are masked only: see `minprune.pruning.weight_plan`.
 """
 
 from __future__ import annotations
@@ -21,26 +21,29 @@ from ..ops import Array
 from ..recording import with_gates
 from .plan import Plan
 from .repair import Repair, repaired
+from .weight_plan import WeightPlan, mask_weights
 
 TRIAL_SAMPLES = 64  # how many inputs a certificate is taken on
 
 
-def mask(net: Graph, plan: Plan) -> Graph:
-    r"""Switch neurons off, reversibly: their gates are closed wherever they are read.
+def mask(net: Graph, plan: Plan | WeightPlan) -> Graph:
+    r"""Switch neurons off, reversibly: their gates are closed wherever they are read. Or set weights to 0 for good.
 
-    $a_j \to 0$ for every dropped neuron j, after its activation (σ(0) is ½, so before would not do).
+    $a_j \to 0$ for every dropped neuron j, after its activation (σ(0) is ½, so before would not do);
+    $w \to 0$ for every dropped weight.
 
     Parameters
     ----------
     net : Graph
         Is not changed.
-    plan : Plan
-        Which neurons.
+    plan : Plan or WeightPlan
+        Which neurons, or which weights.
 
     Returns
     -------
     Graph
-        A network of its own: the same shapes, with gates. All weights are still there.
+        A network of its own: the same shapes, with gates; all weights are still there. For weights without gates, but
+        with masks, which `fit` respects: see `minprune.pruning.weight_plan.mask_weights`.
 
     Raises
     ------
@@ -55,6 +58,8 @@ def mask(net: Graph, plan: Plan) -> Graph:
     >>> masked.buffers["sigmoid1.gate.m"]
     array([0., 0., 1.], dtype=float32)
     """
+    if isinstance(plan, WeightPlan):
+        return mask_weights(net, plan)
     plan.check(net)
     gated, gates = with_gates(net, plan.drop)
     masked = gated.copy()
@@ -82,7 +87,7 @@ def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any
     -------
     Graph
         With the attribute `certificate`. Dropped input features leave a `Select` behind: the smaller network takes
-        the same inputs.
+        the same inputs. Weights that were masked stay 0, whatever a repair would make of them.
 
     Raises
     ------
@@ -108,7 +113,10 @@ def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any
     True
     """
     if not isinstance(plan, Plan):
-        raise PlanError(f"remove takes a Plan, got {type(plan).__name__}; decide(scores, strategy) makes one")
+        raise PlanError(
+            f"remove takes a Plan of neurons, got {type(plan).__name__}; decide(scores, strategy) makes one "
+            "(weights are masked: mask(net, plan), and save stores only those that are kept)"
+        )
     plan.check(net)
     small = _cut(_with_selects(net, plan), plan)
     certificate = certify(mask(net, plan), small, data)
@@ -119,6 +127,7 @@ def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any
             f"removal failed its check ({certificate}); extreme weights can do that, else please report it"
         )
     small = repaired(net, small, plan, repair, data)
+    small.close_masks()
     small.certificate = certificate
     return small
 
@@ -138,7 +147,7 @@ def _with_selects(net: Graph, plan: Plan) -> Graph:
         arrays[f"{select}.index"] = np.arange(features)
     for name, node in net.nodes.items():
         nodes[name] = Node(node.layer, tuple(selects.get(source, source) for source in node.inputs))
-    return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes)
+    return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes, net.masks)
 
 
 def _only_selected(net: Graph, value: str) -> bool:
@@ -148,9 +157,12 @@ def _only_selected(net: Graph, value: str) -> bool:
 def _cut(net: Graph, plan: Plan) -> Graph:
     """Take the dropped neurons' entries out of every array, and tell every layer its new size."""
     arrays: dict[str, Array] = {name: array.copy() for name, array in net.arrays.items()}
+    masks = dict(net.masks)
     for name, axes in staying(net, plan.drop).items():
         for axis, positions in axes.items():
             arrays[name] = np.take(arrays[name], positions, axis=axis)
+            if name in masks:
+                masks[name] = np.take(masks[name], positions, axis=axis)
     nodes = {}
     for name, node in net.nodes.items():
         own = {short: arrays[f"{name}.{short}"].shape for short in net.array_names[name]}
@@ -160,7 +172,7 @@ def _cut(net: Graph, plan: Plan) -> Graph:
             arrays[f"{name}.index"] = np.searchsorted(left, arrays[f"{name}.index"])
             layer = Select(len(left), layer.outputs)
         nodes[name] = Node(layer, node.inputs)
-    return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes)
+    return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes, masks)
 
 
 def _channels_left(net: Graph, value: str, plan: Plan) -> Array:

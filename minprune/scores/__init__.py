@@ -12,6 +12,7 @@ from ..datasets.samples import as_samples
 from ..errors import DataError, PlanError, StructureError
 from ..neurons import NeuronGroup, check_neuron, fingerprint, hidden
 from ..nn import Graph
+from ..ops import Array
 from ..reports import table
 from ..targets import choose_loss
 from .activations import ActivationMean, ActivationOutgoing, ActivationRms, Apoz
@@ -121,7 +122,7 @@ def score(
     Returns
     -------
     Scores
-        Group -> (n,) float64; by weight parameter -> float64 of its shape.
+        Group -> (n,) float64; by weight parameter -> float64 of its shape, −∞ for weights that are masked already.
 
     Raises
     ------
@@ -158,8 +159,13 @@ def score(
     weights = _weights(net, groups) if by == "weight" else ()
     generator = np.random.default_rng(rng)
     context = Context(net, chosen, x, y, loss or choose_loss(y), batch_size, generator, progress, weights)
-    found = criterion.score(context) if by == "neuron" else criterion.score_weights(context)
+    found = criterion.score(context) if by == "neuron" else _gone_first(net, criterion.score_weights(context))
     return Scores(criterion.name, found, fingerprint(net), by, net)
+
+
+def _gone_first(net: Graph, found: dict[str, Array]) -> dict[str, Array]:
+    """The scores of weights, −∞ where they are masked already: they stay the first to go, whatever the criterion."""
+    return {name: np.where(net.masks[name], s, -np.inf) if name in net.masks else s for name, s in found.items()}
 
 
 def _as_criterion(criterion: str | Criterion, options: dict[str, Any]) -> Criterion:

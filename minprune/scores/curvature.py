@@ -19,12 +19,11 @@ from ..ops.losses import log_sum_exp
 from .base import Context, Criterion, Vector
 from .gates import GatedPass, gate_jacobians, gated_passes, loss_gradients, sample_mean
 
-
 Factor = tuple[Array, Array | float]
 
 
 def _factor_by_softmax(J: Array, y: Array) -> Factor:
-    """diag p − p pᵀ: J less its mean over the classes, each as likely as the network says, and these p."""
+    """Diag p − p pᵀ: J less its mean over the classes, each as likely as the network says, and these p."""
     p = np.exp(y - log_sum_exp(y)[:, None])[:, :, None]  # (N,K,1)
     return J - (p * J).sum(axis=1, keepdims=True), p
 
