@@ -13,7 +13,7 @@ from minprune.errors import DataError, DtypeError, ShapeError
 from minprune.neurons import hidden
 from minprune.ops import LOSSES, Array
 from minprune.recording import with_gates
-from minprune.scores.curvature import CURVED
+from minprune.scores.curvature import FACTORS
 from minprune.tensor import apply
 
 HALF = "half_squared_error"
@@ -164,6 +164,11 @@ def hessian(loss: str, y: Array) -> Array:
     return np.eye(len(y)) * (1 if loss == HALF else 2 / len(y))
 
 
+def curved(loss: str, J: Array, y: Array) -> Array:
+    A, w = FACTORS[loss](J, y)
+    return (w * A * A).sum(axis=1)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_has_its_second_derivative(loss: str) -> None:
     """(ℓ(y + hJ) − 2 ℓ(y) + ℓ(y − hJ)) / h² is Jᵀ H J, whatever the target."""
@@ -173,15 +178,15 @@ def test_every_loss_has_its_second_derivative(loss: str) -> None:
     h = 1e-4
     up, here, down = (apply(LOSSES[loss], y + step * J, t) for step in (h, 0, -h))
     np.testing.assert_allclose(
-        CURVED[loss](J[:, :, None], y)[:, 0], (up - 2 * here + down) / h**2, rtol=1e-5, atol=1e-6
+        curved(loss, J[:, :, None], y)[:, 0], (up - 2 * here + down) / h**2, rtol=1e-5, atol=1e-6
     )
-    assert set(CURVED) == set(LOSSES)
+    assert set(FACTORS) == set(LOSSES)
 
 
 def test_curvature_is_never_negative_nor_lost_where_the_network_is_sure() -> None:
     """Logits around 10³: p is 1 and 0 to the last bit, and no exponential overflows."""
     J = np.random.default_rng(0).standard_normal((5, 3, 2))
-    sure = CURVED["cross_entropy"](J, 1e3 * np.eye(5, 3))
+    sure = curved("cross_entropy", J, 1e3 * np.eye(5, 3))
     assert np.isfinite(sure).all()
     assert (sure >= 0).all()
     assert (sure[:3] == 0).all()

@@ -20,40 +20,47 @@ from .base import Context, Criterion, Vector
 from .gates import GatedPass, gate_jacobians, gated_passes, loss_gradients, sample_mean
 
 
-def _curved_by_softmax(J: Array, y: Array) -> Array:
-    """Jᵀ (diag p − p pᵀ) J: the variance of J over the classes, each as likely as the network says."""
+Factor = tuple[Array, Array | float]
+
+
+def _factor_by_softmax(J: Array, y: Array) -> Factor:
+    """diag p − p pᵀ: J less its mean over the classes, each as likely as the network says, and these p."""
     p = np.exp(y - log_sum_exp(y)[:, None])[:, :, None]  # (N,K,1)
-    mean = (p * J).sum(axis=1, keepdims=True)
-    return (p * (J - mean) ** 2).sum(axis=1)
+    return J - (p * J).sum(axis=1, keepdims=True), p
 
 
-def _curved_by_squares(J: Array, y: Array) -> Array:
-    """Jᵀ J."""
-    return (J * J).sum(axis=1)
+def _factor_by_squares(J: Array, y: Array) -> Factor:
+    """1."""
+    return J, 1.0
 
 
-def _curved_by_mean_squares(J: Array, y: Array) -> Array:
-    """(2/K) Jᵀ J."""
-    return 2 * _curved_by_squares(J, y) / y.shape[1]
+def _factor_by_mean_squares(J: Array, y: Array) -> Factor:
+    """2/K."""
+    return J, 2 / y.shape[1]
 
 
-CURVED: dict[str, Callable[[Array, Array], Array]] = {
-    "half_squared_error": _curved_by_squares,
-    "mse": _curved_by_mean_squares,
-    "cross_entropy": _curved_by_softmax,
+FACTORS: dict[str, Callable[[Array, Array], Factor]] = {
+    "half_squared_error": _factor_by_squares,
+    "mse": _factor_by_mean_squares,
+    "cross_entropy": _factor_by_softmax,
 }
-"""Loss -> J (N, K, n) and output (N, K) to Jᵀ H J (N, n). None of them depends on the target."""
+"""Loss -> J (N, K, n) and output (N, K) to A (N, K, n) and weights w: Jᵀ H J = Aᵀ diag(w) A. No target is needed."""
+
+
+def curvature_factors(context: Context, batch: GatedPass) -> dict[str, Factor]:
+    """What Jᵀ H J is made of, sample by sample: group -> A (N, K, n) and its weights, the same for all groups."""
+    if context.loss not in FACTORS:
+        raise DataError(f"unknown loss {context.loss!r}; expected one of {', '.join(FACTORS)}")
+    output = batch.output.value
+    if output.ndim != 2:
+        raise ShapeError(f"curvature takes a network's output of shape (N, K), got {output.shape}; end with Flatten")
+    factor = FACTORS[context.loss]
+    return {name: factor(J, output) for name, J in gate_jacobians(batch).items()}
 
 
 def half_curvature(context: Context, batch: GatedPass) -> dict[str, Array]:
     """½ (J a)ᵀ H (J a) of every sample and neuron: group -> (N, n)."""
-    if context.loss not in CURVED:
-        raise DataError(f"unknown loss {context.loss!r}; expected one of {', '.join(CURVED)}")
-    output = batch.output.value
-    if output.ndim != 2:
-        raise ShapeError(f"curvature takes a network's output of shape (N, K), got {output.shape}; end with Flatten")
-    curved = CURVED[context.loss]
-    return {name: curved(J, output) / 2 for name, J in gate_jacobians(batch).items()}
+    return {name: (w * A**2).sum(axis=1) / 2 for name, (A, w) in curvature_factors(context, batch).items()}
 
 
 class Curvature(Criterion):
