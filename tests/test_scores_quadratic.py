@@ -165,8 +165,6 @@ def test_layers_behind_one_another_end_it_only_for_sets_that_take_from_both() ->
 @pytest.mark.parametrize("name", SINGLE_INPUT)
 def test_its_diagonal_is_twice_curvature_and_its_single_costs_are_taylor2(name: str, loss: str) -> None:
     net = EXAMPLES[name]()
-    if not hidden(net):
-        pytest.skip("has no hidden neurons")
     x, t = samples(net)
     y = np.arange(len(x)) % t.shape[1] if loss == "cross_entropy" else t
     model = mp.quadratic_model(net, (x, y), loss=loss)
@@ -321,6 +319,13 @@ def test_a_set_that_the_model_does_not_know_is_refused(drop: Any, message: str) 
         small_model().change(drop)
 
 
+def test_what_is_no_set_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"a set is a Plan or lists of neurons by group, as .*; got \[0, 1\]"):
+        small_model().change([0, 1])
+    with pytest.raises(PlanError, match="b: expected a list of neurons, got 1"):
+        small_model().change({"b": 1})
+
+
 def test_a_model_that_is_none_is_refused() -> None:
     with pytest.raises(
         ShapeError, match=r"gradient of shape \(2,\) and a Hessian of shape \(2, 2\) for 3 neurons, expected \(3,\) and"
@@ -328,6 +333,8 @@ def test_a_model_that_is_none_is_refused() -> None:
         QuadraticModel({"a": 3}, np.zeros(2), np.eye(2))
     with pytest.raises(DataError, match=r"what b\[0\] costs is not finite; look for NaN in the weights"):
         QuadraticModel({"a": 1, "b": 1}, np.array([0, np.inf]), np.eye(2))
+    with pytest.raises(DataError, match=r"what a\[1\] costs is not finite; look for NaN in the weights"):
+        QuadraticModel({"a": 2}, np.zeros(2), np.diag([1, np.nan]))
     with pytest.raises(DataError, match=r"the Hessian is not symmetric; make it \(H \+ H\.T\) / 2"):
         QuadraticModel({"a": 2}, np.zeros(2), np.triu(np.ones((2, 2))))
 

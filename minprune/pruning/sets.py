@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import PlanError
 from ..neurons import Ids
+from ..ops import Array
 from ..progress import bar
 from ..scores import Vector
 from ..scores.quadratic import Matrix, QuadraticModel
@@ -91,8 +92,10 @@ class Quota:
     owner: Ids
 
     @classmethod
-    def of(cls, model: QuadraticModel, strategy: Any) -> Quota:
+    def of(cls, model: Any, strategy: Any) -> Quota:
         """What a strategy allows."""
+        if not isinstance(model, QuadraticModel):
+            raise PlanError(f"a set is chosen by what quadratic_model returns, got {type(model).__name__}")
         sizes = model.sizes
         if isinstance(strategy, PerLayer):
             counts = strategy.counts(sizes)
@@ -100,7 +103,7 @@ class Quota:
         if not isinstance(strategy, Global):
             raise PlanError(f"a set is chosen by Global or PerLayer, which say how many neurons go; got {strategy!r}")
         if strategy.normalise != "none":
-            raise PlanError(f"Global: normalise is {strategy.normalise!r}, but a model's costs are in units of the loss")
+            raise PlanError(f"Global: normalise is {strategy.normalise!r}; a model's costs are comparable as they are")
         count = strategy.count(sizes)
         most = np.array([max(0, size - strategy.at_least) for size in sizes.values()])
         if count > most.sum():
@@ -118,9 +121,9 @@ class Quota:
             fits[order[self.owner[order] == group][:most]] = True
         return order[fits[order]][: self.count]
 
-    def room(self, member: Vector) -> Vector:
+    def room(self, member: Array) -> Vector:
         """How many more each group may lose: of members (n,), which are 0 or 1 or between."""
-        return self.most - np.bincount(self.owner, weights=member, minlength=len(self.most))
+        return self.most - 1.0 * np.bincount(self.owner, weights=member, minlength=len(self.most))
 
 
 def greedy(model: QuadraticModel, quota: Quota) -> Ids:

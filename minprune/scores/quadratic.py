@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..datasets.samples import as_samples
-from ..errors import DataError, ShapeError, StructureError
+from ..errors import DataError, PlanError, ShapeError, StructureError
 from ..neurons import Ids, fingerprint, hidden
 from ..nn import Graph
 from ..ops import Array
@@ -75,7 +75,7 @@ class QuadraticModel:
                 f"quadratic model: a gradient of shape {self.gradient.shape} and a Hessian of shape "
                 f"{self.hessian.shape} for {n} neurons, expected {(n,)} and {(n, n)}"
             )
-        for j in np.flatnonzero(~np.isfinite(self.gradient + self.hessian.sum(axis=1)))[:1]:
+        for j in np.flatnonzero(~(np.isfinite(self.gradient) & np.isfinite(self.hessian).all(axis=1)))[:1]:
             group, own = next((name, rows[0]) for name, rows in self.by_group([j]).items() if rows)
             raise DataError(f"quadratic model: what {group}[{own}] costs is not finite; look for NaN in the weights")
         if not np.array_equal(self.hessian, self.hessian.T):
@@ -120,14 +120,23 @@ class QuadraticModel:
 
         Raises
         ------
+        PlanError
+            When it is neither.
         StructureError
             When there is no such group or neuron.
         """
         start = dict(zip(self.sizes, np.cumsum([0, *self.sizes.values()]), strict=False))
         rows: list[int] = []
-        for group, neurons in getattr(drop, "drop", drop).items():
-            if group not in start:
+        by_group = getattr(drop, "drop", drop)
+        if not isinstance(by_group, Mapping):
+            raise PlanError(
+                f"a set is a Plan, or a list of neurons for every group, as in {{'dense1': [0]}}; got {drop!r}"
+            )
+        for group, neurons in by_group.items():
+            if group not in self.sizes:
                 raise StructureError(f"the model has no group {group!r}; there are {', '.join(start)}")
+            if not isinstance(neurons, Iterable):
+                raise PlanError(f"{group}: expected a list of neurons, got {neurons!r}")
             for j in neurons:
                 if not isinstance(j, int | np.integer) or not 0 <= j < self.sizes[group]:
                     raise StructureError(f"{group}: no neuron {j!r}; expected 0 to {self.sizes[group] - 1}")
@@ -153,8 +162,8 @@ class QuadraticModel:
 
         Raises
         ------
-        StructureError
-            When there is no such group or neuron.
+        PlanError, StructureError
+            As for `positions`.
         """
         return self.cost(self.positions(drop))
 
