@@ -129,9 +129,7 @@ class QuadraticModel:
         rows: list[int] = []
         by_group = getattr(drop, "drop", drop)
         if not isinstance(by_group, Mapping):
-            raise PlanError(
-                f"a set is a Plan, or a list of neurons for every group, as in {{'dense1': [0]}}; got {drop!r}"
-            )
+            raise PlanError(f"a set is a Plan or lists of neurons by group, as {{'dense1': [0, 2]}}; got {drop!r}")
         for group, neurons in by_group.items():
             if group not in self.sizes:
                 raise StructureError(f"the model has no group {group!r}; there are {', '.join(start)}")
