@@ -54,7 +54,8 @@ def choose_set(
     Notes
     -----
     A step costs O(n) for the greedy set, O(n²) for an exchange. Neither finds the best set for certain: `best_set`
-    does, and tells how far at most a set is from it.
+    does, and tells how far at most a set is from it. On networks of some hundred neurons a cheaper set by the model is
+    not reliably a better network: what the swaps win there is less than what the model is off by (bench/sets.py).
 
     Examples
     --------
