@@ -198,15 +198,19 @@ class PerLayer:
             raise PlanError(f"{unknown[0]}: no scores for this group; there are some for {', '.join(sizes)}")
         return {group: _amount(amount, sizes[group], group) for group, amount in given.items()}
 
+    def counts(self, sizes: Sizes) -> dict[str, int]:
+        """How many neurons of every group go."""
+        counts = self._amounts(sizes)
+        for group, count in counts.items():
+            if count and count > sizes[group] - self.at_least:
+                raise PlanError(f"{group}: {count} of {sizes[group]} neurons were to go, but {self.at_least} must stay")
+        return counts
+
     def choose(self, scores: Scores) -> dict[str, list[int]]:
         """The lowest of every group."""
         drop = {}
-        for group, count in self._amounts({group: len(values) for group, values in scores.items()}).items():
+        for group, count in self.counts({group: len(values) for group, values in scores.items()}).items():
             candidates = lowest(scores[group])
-            if count and count > len(scores[group]) - self.at_least:
-                raise PlanError(
-                    f"{group}: {count} of {len(scores[group])} neurons were to go, but {self.at_least} must stay"
-                )
             if count > len(candidates):
                 raise PlanError(f"{group}: {count} neurons were to go, but only {len(candidates)} have a finite score")
             drop[group] = candidates[:count]
@@ -281,10 +285,14 @@ class Global:
     at_least: int = 1
     normalise: str = "none"
 
+    def count(self, sizes: Sizes) -> int:
+        """How many neurons of all groups together go."""
+        return _amount(self.amount, sum(sizes.values()), "Global")
+
     def choose(self, scores: Scores) -> dict[str, list[int]]:
         """The lowest of all, as long as their group can spare them."""
         sizes = {group: len(values) for group, values in scores.items()}
-        count = _amount(self.amount, sum(sizes.values()), "Global")
+        count = self.count(sizes)
         ranked = [
             (float(level), group, j)
             for group, values in scores.items()
@@ -307,7 +315,6 @@ class Global:
 
     def part(self, share: float, dense: Sizes, now: Sizes) -> Global:
         """The count that brings the whole this share of the way."""
-        n = sum(dense.values())
-        done = n - sum(now.values())
-        count = max(0, floor(_amount(self.amount, n, "Global") * share + 1e-9) - done)
+        done = sum(dense.values()) - sum(now.values())
+        count = max(0, floor(self.count(dense) * share + 1e-9) - done)
         return Global(count, self.at_least, self.normalise)

@@ -155,7 +155,7 @@ def score(
         x, y = as_samples(data, labels="labels" in criterion.needs)
     if loss is None and y is None and "gradient" in criterion.needs:
         raise DataError(f"{criterion.name}: without labels it cannot be told which loss; name it with loss=")
-    chosen = _chosen(net, hidden(net) if groups is None else groups) if by == "neuron" else ()
+    chosen = chosen_groups(net, hidden(net) if groups is None else groups) if by == "neuron" else ()
     weights = _weights(net, groups) if by == "weight" else ()
     generator = np.random.default_rng(rng)
     context = Context(net, chosen, x, y, loss or choose_loss(y), batch_size, generator, progress, weights)
@@ -184,8 +184,8 @@ def _as_criterion(criterion: str | Criterion, options: dict[str, Any]) -> Criter
     return rule(**options)
 
 
-def _chosen(net: Graph, names: Iterable[str]) -> tuple[NeuronGroup, ...]:
-    """The groups of these names, each once."""
+def chosen_groups(net: Graph, names: Iterable[str]) -> tuple[NeuronGroup, ...]:
+    """The groups of these names, each once; refuse those whose neurons are never removed."""
     if isinstance(names, str):
         raise PlanError(f"groups is {names!r}, expected a list of names: [{names!r}]")
     chosen = tuple(check_neuron(net, name, 0) for name in dict.fromkeys(names))

@@ -23,18 +23,18 @@ Factor = tuple[Array, Array | float]
 
 
 def _factor_by_softmax(J: Array, y: Array) -> Factor:
-    """Diag p − p pᵀ: J less its mean over the classes, each as likely as the network says, and these p."""
+    """For diag p − p pᵀ: J less its mean over the classes, each as likely as the network says, and these p."""
     p = np.exp(y - log_sum_exp(y)[:, None])[:, :, None]  # (N,K,1)
     return J - (p * J).sum(axis=1, keepdims=True), p
 
 
 def _factor_by_squares(J: Array, y: Array) -> Factor:
-    """1."""
+    """For 1."""
     return J, 1.0
 
 
 def _factor_by_mean_squares(J: Array, y: Array) -> Factor:
-    """2/K."""
+    """For 2/K."""
     return J, 2 / y.shape[1]
 
 
