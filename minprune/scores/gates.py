@@ -103,11 +103,16 @@ def gated_passes(context: Context) -> Iterator[GatedPass]:
         yield GatedPass(y, values[gated.output], places, sizes)
 
 
+def sample_losses(context: Context, y: Any, output: Tensor) -> Tensor:
+    """The loss of every sample of a batch, (N,)."""
+    targets = prepare_targets(y, output.shape, context.loss, context.net.dtype)  # refuses an unknown loss by name
+    losses: Tensor = apply(LOSSES[context.loss], output, targets)
+    return losses
+
+
 def loss_gradients(context: Context, batch: GatedPass) -> dict[str, GateGradients]:
     """Gradients of the per-sample losses by the gates."""
-    output = batch.output
-    targets = prepare_targets(batch.y, output.shape, context.loss, context.net.dtype)  # refuses an unknown loss by name
-    losses = apply(LOSSES[context.loss], output, targets)
+    losses = sample_losses(context, batch.y, batch.output)
     return batch.gradients(losses, np.ones_like(losses.value))
 
 

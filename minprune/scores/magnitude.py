@@ -53,7 +53,7 @@ class MagnitudeL1(Criterion):
 class MagnitudeL2(Criterion):
     r"""The length of a neuron's incoming weights: $\sqrt{\sum_i w_{ji}^2}$, bias apart.
 
-    Tied producers are summed under the root.
+    Tied producers are summed under the root. Of a single weight: $|w|$, like `magnitude_l1`.
 
     Notes
     -----
@@ -67,6 +67,10 @@ class MagnitudeL2(Criterion):
     def score(self, context: Context) -> dict[str, Vector]:
         """√Σw² over the rows."""
         return {g.name: np.sqrt(sum_of_powers(context.net, g, g.produced, 2)) for g in context.groups}
+
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """|w|."""
+        return MagnitudeL1().score_weights(context)
 
 
 class MagnitudeL1Outgoing(Criterion):

@@ -16,8 +16,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..ops import Array
-from .base import Vector
+from .base import Context, Vector
 from .gates import GateCriterion, GateGradients
+from .weights import weight_slopes
 
 
 def _inverse(s: Vector) -> Vector:
@@ -44,6 +45,10 @@ class Sensitivity(GateCriterion):
         """|s|."""
         return np.abs(gradients.slope)
 
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Mean |g|."""
+        return {name: self.finish(mean) for name, mean in weight_slopes(context, np.abs).items()}
+
 
 class SensitivitySigned(GateCriterion):
     r"""The mean slope of the loss with its sign: $\frac{1}{N}\sum_n \partial \ell_n / \partial o_{nj}$.
@@ -60,6 +65,10 @@ class SensitivitySigned(GateCriterion):
     def sample(self, gradients: GateGradients) -> Array:
         """Return s itself."""
         return gradients.slope
+
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Mean g."""
+        return {name: self.finish(mean) for name, mean in weight_slopes(context, np.positive).items()}
 
 
 class InverseSensitivity(Sensitivity):

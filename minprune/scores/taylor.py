@@ -1,7 +1,8 @@
-r"""First-order estimates of what removing a neuron costs.
+r"""First-order estimates of what removing a neuron, or a weight, costs.
 
 With a gate $m_j$ on the neuron, $\ell(m_j = 0) \approx \ell(1) - \partial\ell/\partial m_j$, and that derivative is
-$\sum a\,\partial\ell/\partial a$ over the places where the neuron is read.
+$\sum a\,\partial\ell/\partial a$ over the places where the neuron is read. A gate on a single weight has the
+derivative $w\,\partial\ell/\partial w$.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..ops import Array
-from .base import Vector
+from .base import Context, Vector
 from .gates import GateCriterion, GateGradients
+from .weights import weight_effects
 
 
 class Taylor(GateCriterion):
@@ -18,7 +20,8 @@ class Taylor(GateCriterion):
 
     $I_j = \frac{1}{N}\sum_n |\sum_p a_{njp}\, \partial\ell_n/\partial a_{njp}|$.
 
-    The sum over places is inside the modulus, the mean over samples outside.
+    The sum over places is inside the modulus, the mean over samples outside. Of a single weight
+    $\frac{1}{N}\sum_n |w\, \partial\ell_n/\partial w|$.
 
     Notes
     -----
@@ -34,13 +37,18 @@ class Taylor(GateCriterion):
         """|Σ a g|."""
         return np.abs(gradients.effect)
 
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Mean |w g|."""
+        return weight_effects(context, np.abs)
+
 
 class TaylorSigned(GateCriterion):
     r"""The first-order change of the loss on removal, with its sign.
 
     $I_j = -\frac{1}{N}\sum_n \sum_p a_{njp}\, \partial\ell_n/\partial a_{njp}$.
 
-    A neuron whose removal should lower the loss has a negative score and goes first.
+    A neuron whose removal should lower the loss has a negative score and goes first. Of a single weight
+    $-\frac{1}{N}\sum_n w\, \partial\ell_n/\partial w$.
 
     Notes
     -----
@@ -55,11 +63,16 @@ class TaylorSigned(GateCriterion):
         """−Σ a g."""
         return -gradients.effect
 
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """−mean w g."""
+        return {name: self.finish(-mean) for name, mean in weight_effects(context, np.positive).items()}
+
 
 class TaylorMean(TaylorSigned):
     r"""The modulus of the mean first-order change: $|\frac{1}{N}\sum_n \sum_p a\, \partial\ell/\partial a|$.
 
-    At a minimum of the training loss effects of opposite sign cancel; `taylor` does not let them.
+    At a minimum of the training loss effects of opposite sign cancel; `taylor` does not let them. Of a single weight
+    $|w\, \partial L/\partial w|$.
 
     Notes
     -----
@@ -80,7 +93,8 @@ class TaylorSquared(GateCriterion):
 
     $I_j = \frac{1}{N}\sum_n (\sum_p a_{njp}\, \partial\ell_n/\partial a_{njp})^2$.
 
-    The sum over places is inside the square, the mean over samples outside.
+    The sum over places is inside the square, the mean over samples outside. Of a single weight
+    $\frac{1}{N}\sum_n (w\, \partial\ell_n/\partial w)^2$.
 
     Notes
     -----
@@ -96,6 +110,10 @@ class TaylorSquared(GateCriterion):
     def sample(self, gradients: GateGradients) -> Array:
         """(Σ a g)²."""
         return gradients.effect**2
+
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Mean (w g)²."""
+        return {name: self.finish(mean) for name, mean in weight_effects(context, np.square).items()}
 
 
 class Fisher(TaylorSquared):
