@@ -1,10 +1,14 @@
-r"""Second-order estimates of what removing a neuron costs.
+r"""Second-order estimates of what removing a neuron, or a weight, costs.
 
 With a gate $m_j$ on the neuron, $\ell(0) - \ell(1) \approx -\ell'(1) + \frac{1}{2}\,\ell''(1)$. For the second
 derivative take the network as linear in the gate and only the loss as curved (Gauss–Newton): with $J_{nkj} = \partial
 y_{nk} / \partial m_j$ and $H_n$ the loss's second derivative by the output, $\ell'' = J^\top H J \ge 0$. The gate acts
 on every place of a channel at once, so J is summed over all places, and over all layers that read the neuron, *before*
 it is squared: the sum of a² h over places would be something else.
+
+A gate on a single weight has $J = w\, \partial y / \partial w$. For a matrix as wide as a layer the whole of J would be
+too much to hold; but $H = \sum_k r_k r_k^\top$, so $J^\top H J = \sum_k (r_k^\top J)^2$: one walk back for every root
+$r_k$, and squares of gradients, which `weights` knows how to sum.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from ..ops import Array
 from ..ops.losses import log_sum_exp
 from .base import Context, Criterion, Vector
 from .gates import GatedPass, gate_jacobians, gated_passes, loss_gradients, sample_mean
+from .weights import WeighedPass, batch_mean, loss_sums, weighed_passes
 
 
 def _curved_by_softmax(J: Array, y: Array) -> Array:
@@ -45,15 +50,40 @@ CURVED: dict[str, Callable[[Array, Array], Array]] = {
 """Loss -> J (N, K, n) and output (N, K) to Jᵀ H J (N, n). None of them depends on the target."""
 
 
-def half_curvature(context: Context, batch: GatedPass) -> dict[str, Array]:
-    """½ (J a)ᵀ H (J a) of every sample and neuron: group -> (N, n)."""
+def _roots(loss: str, y: Array) -> Iterator[Array]:
+    """Rows r_k (N, K), one k after the other, with Σ_k r_k r_kᵀ = H: √p_k (e_k − p) for cross-entropy, else √h e_k."""
+    p = np.exp(y - log_sum_exp(y)[:, None]) if loss == "cross_entropy" else np.zeros_like(y)
+    weight = {"half_squared_error": 1.0, "mse": 2 / y.shape[1]}.get(loss)
+    for k in range(y.shape[1]):
+        root = -p
+        root[:, k] += 1
+        yield root * np.sqrt(p[:, k : k + 1] if weight is None else y.dtype.type(weight))
+
+
+def _checked_output(context: Context, output: Array) -> Array:
+    """The output, where the loss is known and bends by it row by row."""
     if context.loss not in CURVED:
         raise DataError(f"unknown loss {context.loss!r}; expected one of {', '.join(CURVED)}")
-    output = batch.output.value
     if output.ndim != 2:
         raise ShapeError(f"curvature takes a network's output of shape (N, K), got {output.shape}; end with Flatten")
+    return output
+
+
+def half_curvature(context: Context, batch: GatedPass) -> dict[str, Array]:
+    """½ (J a)ᵀ H (J a) of every sample and neuron: group -> (N, n)."""
+    output = _checked_output(context, batch.output.value)
     curved = CURVED[context.loss]
     return {name: curved(J, output) / 2 for name, J in gate_jacobians(batch).items()}
+
+
+def half_curvature_of_weights(context: Context, batch: WeighedPass) -> dict[str, Array]:
+    """½ w² Σ_n (∂y_n/∂w)ᵀ H_n (∂y_n/∂w) of every weight, summed over the samples of a batch."""
+    output = _checked_output(context, batch.output.value)
+    totals = {name: np.zeros(layer.shape) for name, layer in batch.layers.items()}
+    for root in _roots(context.loss, output):
+        for name, squares in batch.sums(batch.output, root, np.square).items():
+            totals[name] += squares
+    return {name: context.net.params[name].astype(np.float64) ** 2 * total / 2 for name, total in totals.items()}
 
 
 class Curvature(Criterion):
@@ -63,6 +93,7 @@ class Curvature(Criterion):
     the second derivative of the loss by the output: diag(p) − p pᵀ for cross-entropy, 1 for half the squared error,
     2/K for mse. Summed over places and over layers that read the neuron inside the square, averaged over samples
     outside, and never negative. Labels are not used; without them name the loss. It costs one walk back per output.
+    Of a single weight, with $J_{nk} = w\, \partial y_{nk} / \partial w$, it is what `obd` is.
 
     Notes
     -----
@@ -91,6 +122,10 @@ class Curvature(Criterion):
         """½ Jᵀ H J, averaged over all samples."""
         return sample_mean(context, (half_curvature(context, batch) for batch in gated_passes(context)))
 
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """½ w² h, averaged over all samples."""
+        return batch_mean(context, (half_curvature_of_weights(context, batch) for batch in weighed_passes(context)))
+
 
 class Taylor2(Criterion):
     r"""The change of the loss on removal to second order: `taylor_signed` + `curvature`.
@@ -100,7 +135,8 @@ class Taylor2(Criterion):
     It *is* the change, and equals `leave_one_out`, where all that lies behind the neuron is affine and the error
     squared: then the loss is a parabola in the gate. It stops being exact with a curved function behind the neuron,
     with another loss, where an input of a ReLU or a maximum behind it changes sides, and where the neuron is read again
-    behind itself, as in a residual stream: a path with the gate on it twice is quadratic in it.
+    behind itself, as in a residual stream: a path with the gate on it twice is quadratic in it. Of a single weight
+    $-w\, \partial L/\partial w + \frac{1}{2} w^2 h$, exact under the same conditions; no path meets a weight twice.
 
     Notes
     -----
@@ -137,3 +173,13 @@ class Taylor2(Criterion):
         for batch in gated_passes(context):
             first = loss_gradients(context, batch)
             yield {name: half - first[name].effect for name, half in half_curvature(context, batch).items()}
+
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Both terms from the same pass."""
+        return batch_mean(context, self._changes_of_weights(context))
+
+    def _changes_of_weights(self, context: Context) -> Iterator[dict[str, Array]]:
+        for batch in weighed_passes(context):
+            first = loss_sums(context, batch, np.positive)
+            half = half_curvature_of_weights(context, batch)
+            yield {n: half[n] - context.net.params[n].astype(np.float64) * slope for n, slope in first.items()}

@@ -35,6 +35,15 @@ class Sensitivity(GateCriterion):
     Notes
     -----
     Source: spec B2, B7 (document 4.1.2, 9.3).
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
+    >>> mp.score(net, data, "sensitivity", loss="half_squared_error")["dense1"]
+    array([4.5, 1.5])
     """
 
     name = "sensitivity"
@@ -56,6 +65,15 @@ class SensitivitySigned(GateCriterion):
     Notes
     -----
     Source: spec B2 (document 4.1.2), without a modulus.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
+    >>> mp.score(net, data, "sensitivity_signed", loss="half_squared_error")["dense1"]
+    array([1.5, 0.5])
     """
 
     name = "sensitivity_signed"
@@ -77,6 +95,15 @@ class InverseSensitivity(Sensitivity):
     Notes
     -----
     Source: spec B3 (document 4.1.3).
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
+    >>> mp.score(net, data, "inverse_sensitivity", loss="half_squared_error")["dense1"].round(4)
+    array([0.2222, 0.6667])
     """
 
     name = "inverse_sensitivity"
@@ -96,6 +123,15 @@ class InverseSensitivityMean(SensitivitySigned):
     Notes
     -----
     Source: spec B3, E4 (document 5.2, 5.3.7).
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
+    >>> mp.score(net, data, "inverse_sensitivity_mean", loss="half_squared_error")["dense1"]
+    array([0.6667, 2.    ])
     """
 
     name = "inverse_sensitivity_mean"
@@ -113,6 +149,15 @@ class InverseSensitivitySigned(SensitivitySigned):
     Notes
     -----
     Source: spec B3 (document 4.1.3).
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
+    >>> mp.score(net, data, "inverse_sensitivity_signed", loss="half_squared_error")["dense1"]
+    array([0.6667, 2.    ])
     """
 
     name = "inverse_sensitivity_signed"

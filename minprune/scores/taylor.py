@@ -27,6 +27,15 @@ class Taylor(GateCriterion):
     -----
     Source: Molchanov et al. 2017, *Pruning convolutional neural networks for resource efficient inference*, equation 7
     (there the mean over places); Mozer and Smolensky 1989 without the modulus per sample.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: a ∂ℓ/∂a is (12, 2) and (−6, −1)
+    >>> mp.score(net, data, "taylor", loss="half_squared_error")["dense1"]
+    array([9. , 1.5])
     """
 
     name = "taylor"
@@ -53,6 +62,15 @@ class TaylorSigned(GateCriterion):
     Notes
     -----
     Source: Mozer and Smolensky 1989, *Skeletonization*, equation 3.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: a ∂ℓ/∂a is (12, 2) and (−6, −1)
+    >>> mp.score(net, data, "taylor_signed", loss="half_squared_error")["dense1"]
+    array([-3. , -0.5])
     """
 
     name = "taylor_signed"
@@ -77,6 +95,15 @@ class TaylorMean(TaylorSigned):
     Notes
     -----
     Source: Mozer and Smolensky 1989, *Skeletonization*; compare spec B3.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: a ∂ℓ/∂a is (12, 2) and (−6, −1)
+    >>> mp.score(net, data, "taylor_mean", loss="half_squared_error")["dense1"]
+    array([3. , 0.5])
     """
 
     name = "taylor_mean"
@@ -101,6 +128,15 @@ class TaylorSquared(GateCriterion):
     Source: Molchanov et al. 2019, *Importance estimation for neural network pruning*, section 3.1: the squared gradient
     by a gate. Their code squares the gradient of the mean loss of a batch, so that its result depends on the batch
     size; here every sample is squared by itself.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: a ∂ℓ/∂a is (12, 2) and (−6, −1)
+    >>> mp.score(net, data, "taylor_squared", loss="half_squared_error")["dense1"]
+    array([90. ,  2.5])
     """
 
     name = "taylor_squared"
@@ -129,6 +165,15 @@ class Fisher(TaylorSquared):
     -----
     Source: Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher pruning*: the pruning signal of a
     feature map.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: a ∂ℓ/∂a is (12, 2) and (−6, −1)
+    >>> mp.score(net, data, "fisher", loss="half_squared_error")["dense1"]
+    array([45.  ,  1.25])
     """
 
     name = "fisher"

@@ -11,7 +11,7 @@ places *before* f: these are made for a few samples at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -122,13 +122,18 @@ def loss_sums(context: Context, batch: WeighedPass, power: Power) -> dict[str, A
     return batch.sums(losses, np.ones_like(losses.value), power)
 
 
-def weight_slopes(context: Context, power: Power) -> dict[str, Array]:
-    r"""$\frac{1}{N} \sum_n f(\partial\ell_n / \partial w)$ of every weight: parameter -> array of its shape."""
+def batch_mean(context: Context, batches: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
+    """Average over all samples what every batch sums over its own: parameter -> array of its shape."""
     totals = {name: np.zeros(context.net.params[name].shape) for name in context.weights}
-    for batch in weighed_passes(context):
-        for name, part in loss_sums(context, batch, power).items():
+    for batch in batches:
+        for name, part in batch.items():
             totals[name] += part
     return {name: total / context.count for name, total in totals.items()}
+
+
+def weight_slopes(context: Context, power: Power) -> dict[str, Array]:
+    r"""$\frac{1}{N} \sum_n f(\partial\ell_n / \partial w)$ of every weight: parameter -> array of its shape."""
+    return batch_mean(context, (loss_sums(context, batch, power) for batch in weighed_passes(context)))
 
 
 def weight_effects(context: Context, power: Power) -> dict[str, Array]:
