@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 import minprune as mp
+from minprune.neurons import NeuronGroup
 from minprune.ops import Array
 
 
@@ -18,13 +19,35 @@ def torch_arrays(net: mp.Graph) -> dict[str, Any]:
     return arrays
 
 
-def torch_run(net: mp.Graph, x: Any, arrays: dict[str, Any]) -> Any:
-    """The output for a batch, every node by torch's own functions."""
+torch.set_num_threads(1)  # on arrays this small threads do nothing but wait
+Placed = dict[str, Any]  # value that is read -> what is done to it on the way to its readers
+
+
+def torch_run(net: mp.Graph, x: Any, arrays: dict[str, Any], placed: Placed | None = None) -> Any:
+    """The output for a batch, every node by torch's own functions; `placed` changes values before layers read them."""
     values = {net.inputs[0]: x}
     for name, node in net.nodes.items():
         own = {short: arrays[f"{name}.{short}"] for short in net.array_names[name]}
-        values[name] = step(node.layer, own, [values[source] for source in node.inputs])
+        xs = [values[source] for source in node.inputs]
+        if placed and node.inputs[0] in placed and own.keys() & {"W"} and not getattr(node.layer, "depthwise", False):
+            xs = [placed[node.inputs[0]](xs[0])]
+        values[name] = step(node.layer, own, xs)
     return values[net.output]
+
+
+def at_reads(group: NeuronGroup, change: Any) -> Placed:
+    """For every value in which a group is read: ``change(value, j)`` with the neuron j of each channel, as an index."""
+
+    def placed(owner: Array) -> Any:
+        return lambda value: change(value, torch.from_numpy(owner))
+
+    return {read.value: placed(read.owner) for read in group.reads}
+
+
+def along(vector: Any, owner: Any, value: Any, other: float) -> Any:
+    """A number per neuron as one per channel that broadcasts along a value; `other` for channels of none of them."""
+    channels = torch.where(owner >= 0, vector[owner.clamp(min=0)], torch.tensor(other, dtype=vector.dtype))
+    return channels.reshape(1, -1, *[1] * (value.ndim - 2))
 
 
 def step(layer: Any, own: dict[str, Any], xs: list[Any]) -> Any:

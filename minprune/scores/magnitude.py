@@ -13,13 +13,18 @@ from ..ops import Array
 from .base import Context, Criterion, Vector
 
 
+def weights_among(group: NeuronGroup, slices: Iterable[Slice]) -> list[Slice]:
+    """Those of the slices that are connections, which biases and batch-norm are not; there must be one."""
+    weights = [piece for piece in slices if piece.array.endswith(".W")]
+    if not weights:
+        raise DataError(f"{group.name}: it has no weights on this side, so it has no magnitude; take another criterion")
+    return weights
+
+
 def sum_over_weights(group: NeuronGroup, slices: Iterable[Slice], numbers: Mapping[str, Array]) -> Vector:
     """Sum a number per weight, by parameter, over the weights of each neuron in the given slices."""
     total = np.zeros(group.size)
-    weights = [piece for piece in slices if piece.array.endswith(".W")]  # biases and batch-norm are no connections
-    if not weights:
-        raise DataError(f"{group.name}: it has no weights on this side, so it has no magnitude; take another criterion")
-    for piece in weights:
+    for piece in weights_among(group, slices):
         of_entry = np.moveaxis(numbers[piece.array], piece.axis, 0)
         mine = piece.owner != NOBODY
         np.add.at(total, piece.owner[mine], of_entry.sum(axis=tuple(range(1, of_entry.ndim)))[mine])
@@ -28,9 +33,9 @@ def sum_over_weights(group: NeuronGroup, slices: Iterable[Slice], numbers: Mappi
 
 def sum_of_powers(net: Graph, group: NeuronGroup, slices: Iterable[Slice], power: int) -> Vector:
     """Σ |w|^power over the weights of each neuron in the given slices."""
-    slices = list(slices)
-    sizes = {p.array: np.abs(net.params[p.array].astype(np.float64)) ** power for p in slices if p.array in net.params}
-    return sum_over_weights(group, slices, sizes)
+    weights = weights_among(group, slices)
+    sizes = {piece.array: np.abs(net.params[piece.array].astype(np.float64)) ** power for piece in weights}
+    return sum_over_weights(group, weights, sizes)
 
 
 class MagnitudeL1(Criterion):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..ops import Array
 from .base import Context, Criterion, Vector
 from .curvature import Curvature
-from .magnitude import sum_over_weights
+from .magnitude import sum_over_weights, weights_among
 
 
 class Obd(Criterion):
@@ -50,7 +50,7 @@ class Obd(Criterion):
 
     def score(self, context: Context) -> dict[str, Vector]:
         """Sum the saliencies over the rows."""
-        made = dict.fromkeys(s.array for g in context.groups for s in g.produced if s.array.endswith(".W"))
+        made = dict.fromkeys(piece.array for g in context.groups for piece in weights_among(g, g.produced))
         saliencies = self.score_weights(replace(context, weights=tuple(made)))
         return {g.name: sum_over_weights(g, g.produced, saliencies) for g in context.groups}
 

@@ -186,14 +186,17 @@ class Batch:
         return changed[self.net.output]
 
     def _updated(self, reader: str, group: NeuronGroup, read: Read, sets: list[Set]) -> Array:
-        """The reader's z − W[:, S] a[S] for every set S."""
+        """The reader's z − W[:, S] a[S] for every set S. Where S begins with the set before it, its rest is enough."""
         z, a, W = self.values[reader], self.values[read.value], self.arrays[f"{reader}.W"]
         (columns,) = (piece.owner for piece in group.consumed if piece.array == f"{reader}.W")
         layer = self.net.nodes[reader].layer
         without = np.empty((len(sets), *z.shape), dtype=z.dtype)
-        for part, members in zip(without, sets, strict=True):
-            own = {"W": W[:, _within(columns, members)]}  # no bias
-            np.subtract(z, layer.forward(own, a[:, _within(read.owner, members)]), out=part)
+        for i, members in enumerate(sets):
+            before = sets[i - 1] if i else ()
+            grown = 0 < len(before) < len(members) and list(members[: len(before)]) == list(before)
+            rest, leaving = (without[i - 1], members[len(before) :]) if grown else (z, members)
+            own = {"W": W[:, _within(columns, leaving)]}  # no bias
+            np.subtract(rest, layer.forward(own, a[:, _within(read.owner, leaving)]), out=without[i])
         return without.reshape(-1, *z.shape[1:])
 
 

@@ -130,7 +130,7 @@ class InverseSensitivityMean(SensitivitySigned):
     >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
     >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
     >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
-    >>> mp.score(net, data, "inverse_sensitivity_mean", loss="half_squared_error")["dense1"]
+    >>> mp.score(net, data, "inverse_sensitivity_mean", loss="half_squared_error")["dense1"].round(4)
     array([0.6667, 2.    ])
     """
 
@@ -156,7 +156,7 @@ class InverseSensitivitySigned(SensitivitySigned):
     >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
     >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
     >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
-    >>> mp.score(net, data, "inverse_sensitivity_signed", loss="half_squared_error")["dense1"]
+    >>> mp.score(net, data, "inverse_sensitivity_signed", loss="half_squared_error")["dense1"].round(4)
     array([0.6667, 2.    ])
     """
 
