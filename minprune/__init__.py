@@ -18,6 +18,7 @@ _HOMES = {
     "recording": ("record",),
     "gradcheck": ("check",),
     "scores": ("score", "criteria"),
+    "scores.shapley": ("shapley_values",),
     "train": ("fit",),
     "optim": ("SGD", "Adam", "AdamW", "Cosine", "Step", "OneCycle", "OptimizerState"),
     "pruning.schedule": ("prune", "FineTune"),

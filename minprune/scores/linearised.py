@@ -85,16 +85,16 @@ class Synflow(Criterion):
     r"""What of the flow of ones through the moduli of the weights passes a neuron: $\partial R/\partial m_j$.
 
     $R = 1^\top |W^{L}| \cdots |W^{1}| 1$ is the sum of the outputs of the network of moduli (see `linearised` for
-    batch-norm and pooling) for one input of ones. By the gate, so the sum over places of $a\, \partial R/\partial a$;
-    never negative. Of a single weight $|w|\, \partial R/\partial |w|$. Flow is conserved: in a chain of layers a
-    neuron's score is the sum of the scores of its incoming weights, and of its outgoing ones, and the scores of every
-    layer add up to R.
+    batch-norm) for one input of ones, of the network's own input shape. By the gate, so the sum over places of
+    $a\, \partial R/\partial a$; never negative. Of a single weight $|w|\, \partial R/\partial |w|$. Flow is conserved: in
+    a chain of layers a neuron's score is the sum of the scores of its incoming weights, and of its outgoing ones, and
+    the scores of every layer add up to R.
 
     Notes
     -----
     Source: Tanaka et al. 2020, *Pruning neural networks without any data by iteratively conserving synaptic flow*,
-    section 5. Their code makes biases and running statistics positive and keeps them; the paper's R, and this one, has
-    none. They prune in many small steps, and score again after each.
+    section 5. Their code takes the modulus of every array and keeps the biases; the paper's R, and this one, has none.
+    They prune in many small steps, and score again after each.
 
     Examples
     --------

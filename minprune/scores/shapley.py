@@ -139,9 +139,11 @@ def shapley_values(
     Examples
     --------
     >>> from minprune.worked import LOSS, TARGET, X, network
-    >>> values, _ = shapley_values(network(), (X, TARGET), "dense1", loss=LOSS)
+    >>> values, error = shapley_values(network(), (X, TARGET), "dense1", loss=LOSS)
     >>> values.round(4)
     array([ 0.1014, -0.0095,  0.1121, -0.0106, -0.0337])
+    >>> error
+    array([0., 0., 0., 0., 0.])
     """
     found = check_neuron(net, group, 0)
     if found.stays:
