@@ -198,16 +198,22 @@ def cost_without(net: mp.Graph, x: Array, t: Array, parameter: str, place: tuple
     return after - before
 
 
-@pytest.mark.parametrize("stacked", [1, 300, oracle.STACKED])
-@pytest.mark.parametrize("name", ["mlp", "cnn", "residual", "depthwise", "grouped", "conv1d", "read in two places"])
+@pytest.mark.parametrize(
+    ("name", "stacked"),
+    [
+        ("mlp", 1),
+        ("cnn", 300),
+        *((n, oracle.STACKED) for n in ("mlp", "cnn", "residual", "depthwise", "grouped", "conv1d")),
+    ],
+)
 def test_leaving_a_weight_out_costs_what_setting_it_to_zero_costs(
     name: str, stacked: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many weights are stacked at a time."""
     monkeypatch.setattr(oracle, "STACKED", stacked)
     net = EXAMPLES[name]()
-    x, t = samples(net, n=4)
-    for parameter, costs in mp.score(net, (x, t), "leave_one_out", loss=HALF, by="weight", batch_size=3).items():
+    x, t = samples(net, n=3)
+    for parameter, costs in mp.score(net, (x, t), "leave_one_out", loss=HALF, by="weight", batch_size=2).items():
         assert costs.shape == net.params[parameter].shape
         for place in np.ndindex(costs.shape):
             expected = cost_without(net, x, t, parameter, place)

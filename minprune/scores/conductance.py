@@ -68,40 +68,32 @@ class Conductance(Criterion):
             raise DataError(f"conductance: steps is {self.steps!r}, expected a whole number of at least 1")
 
     def score(self, context: Context) -> dict[str, Vector]:
-        """Add up the pieces, batch by batch."""
-        return sample_mean(context, self._pieces(context))
+        """Add up the pieces, a few samples at a time."""
+        return sample_mean(context, self._by_sample(context))
 
-    def _pieces(self, context: Context) -> Iterator[dict[str, Array]]:
-        """What every piece of the way contributes to the samples of a batch: group -> (N, n)."""
-        batches = -(-context.count // context.batch_size)
-        total = batches * (self.steps + 1)
-        for ends in track(self._ends(context), "conductance", show=context.progress, total=total):
-            before, after = ends
-            if before is not None:
-                yield {name: _piece(before[name], after[name]) for name in after}
-
-    def _ends(self, context: Context) -> Iterator[tuple[dict[str, GateGradients] | None, dict[str, GateGradients]]]:
-        """The gradients at both ends of every piece; for the first end of a way alone there is none before it."""
-        for x, y in context.batches():
-            before = None
-            for step in range(self.steps + 1):
-                here = replace(context, x=_scaled(x, step / self.steps), y=y, batch_size=len(y), progress=False)
-                (after,) = gate_gradients(here)
-                yield before, after
-                before = after
+    def _by_sample(self, context: Context) -> Iterator[dict[str, Array]]:
+        """What the way contributes, sample by sample: group -> (N, n)."""
+        ends = self.steps + 1
+        each = max(1, context.batch_size // ends)  # all ends of a sample's way are in one batch
+        parts = replace(context, batch_size=each).batches()
+        for x, y in track(parts, "conductance", show=context.progress, total=-(-context.count // each)):
+            way = replace(context, x=_ways(x, self.steps), y=np.concatenate([y] * ends), batch_size=ends * each)
+            (gradients,) = gate_gradients(replace(way, progress=False))
+            yield {name: _integrals(found, ends) for name, found in gradients.items()}
 
 
-def _scaled(x: Any, by: float) -> Any:
-    """The samples at a point of the way."""
+def _ways(x: Any, steps: int) -> Any:
+    """The samples at all ends of the pieces of their ways, one end below the other."""
     if isinstance(x, Mapping):
-        return {name: _scaled(values, by) for name, values in x.items()}
-    return np.asarray(x) * by
+        return {name: _ways(values, steps) for name, values in x.items()}
+    return np.concatenate([np.asarray(x) * (step / steps) for step in range(steps + 1)])
 
 
-def _piece(before: GateGradients, after: GateGradients) -> Array:
-    """−½ (g + g') (a' − a), summed over places and reads: (N, n)."""
-    parts = [
-        read.per_neuron((g + g_next) * (a_next - a), after.size)
-        for (read, a, g), (_, a_next, g_next) in zip(before.places, after.places, strict=True)
-    ]
-    return -np.asarray(sum(parts)) / 2
+def _integrals(found: GateGradients, ends: int) -> Array:
+    """−Σ ½ (g + g') (a' − a) over the pieces of every way, summed over places and reads: (N, n)."""
+    total = []
+    for read, a, g in found.places:
+        a, g = (values.reshape(ends, -1, *values.shape[1:]) for values in (a, g))
+        pieces = (g[:-1] + g[1:]) * (a[1:] - a[:-1]) / 2
+        total.append(read.per_neuron(-pieces.sum(axis=0), found.size))
+    return np.asarray(sum(total))

@@ -86,9 +86,9 @@ class Synflow(Criterion):
 
     $R = 1^\top |W^{L}| \cdots |W^{1}| 1$ is the sum of the outputs of the network of moduli (see `linearised` for
     batch-norm) for one input of ones, of the network's own input shape. By the gate, so the sum over places of
-    $a\, \partial R/\partial a$; never negative. Of a single weight $|w|\, \partial R/\partial |w|$. Flow is conserved: in
-    a chain of layers a neuron's score is the sum of the scores of its incoming weights, and of its outgoing ones, and
-    the scores of every layer add up to R.
+    $a\, \partial R/\partial a$; never negative. Of a single weight $|w|\, \partial R/\partial |w|$. Flow is conserved:
+    in a chain of layers a neuron's score is the sum of the scores of its incoming weights, and of its outgoing ones,
+    and the scores of every layer add up to R.
 
     Notes
     -----
