@@ -67,8 +67,8 @@ class Grasp(Criterion):
     it rises, and those go first. A neuron is taken away by setting the weights that read it to 0, so its score is the
     sum over its outgoing weights. H g is exact: see `hessian_times`.
 
-    It is meant for a network at initialisation. Near a minimum of L, where there is hardly any gradient, taking away what
-    matters brings one about: there the score turns against the neurons that matter.
+    It is meant for a network at initialisation. Near a minimum of L, where there is hardly any gradient, taking away
+    what matters brings one about: there the score turns against the neurons that matter.
 
     The authors score $S = -w \odot H g$ and remove the *largest*; here larger means keep, so the sign is the other one.
     Their code divides the logits by a temperature of 200 first; here the loss is taken as it is.
