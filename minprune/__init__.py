@@ -19,6 +19,7 @@ _HOMES = {
     "gradcheck": ("check",),
     "scores": ("score", "criteria"),
     "scores.quadratic": ("quadratic_model", "QuadraticModel"),
+    "scores.shapley": ("shapley_values",),
     "train": ("fit",),
     "penalties": ("GroupLasso", "BatchNormL1"),
     "distillation": ("Distillation",),

@@ -86,7 +86,7 @@ def test_in_rationals_the_outputs_are_the_same_to_the_last_digit(net: mp.Graph) 
     t = mp.ops.exact(np.ones(net(x).shape))
     gated, gates = with_gates(net)
     context = Context(net, (), x, t, HALF, 2, np.random.default_rng(0), False)
-    batch = oracle._Batch.computed(context, x, t)
+    batch = oracle.Batch.computed(context, x, t)
     for group in (net.neurons[name] for name in groups_of(net)):
         sets: list[Any] = [(j,) for j in range(group.size)] + [tuple(range(group.size))]
         outputs = np.split(batch.output_without(group, sets), len(sets))
@@ -128,9 +128,9 @@ def test_memory_does_not_grow_with_the_number_of_neurons(monkeypatch: pytest.Mon
     net = mp.Sequential(mp.Dense(2, 50), mp.ReLU(), mp.Dense(50, 4), mp.ReLU(), mp.Dense(4, 2))
     x = np.random.default_rng(0).random((10, 2))
     seen = []
-    plain = oracle._Batch.output_without
+    plain = oracle.Batch.output_without
     monkeypatch.setattr(oracle, "STACKED", 10 * (4 + 4 + 2) * 7)
-    monkeypatch.setattr(oracle._Batch, "output_without", lambda *args: seen.append(plain(*args)) or seen[-1])
+    monkeypatch.setattr(oracle.Batch, "output_without", lambda *args: seen.append(plain(*args)) or seen[-1])
     mp.score(net, (x, targets(net, x)), "leave_one_out", groups=["dense1"])
     assert max(len(output) for output in seen) == 7 * 10
 

@@ -155,5 +155,5 @@ def test_what_has_no_curvature_is_refused() -> None:
     with pytest.raises(DataError, match="unknown loss 'hinge'; expected one of half_squared_error, mse, cross_entropy"):
         mp.score(mlp(), inputs(), "obs", loss="hinge")
     image = mp.Sequential(mp.Conv2d(1, 2, 2), mp.ReLU(), mp.Conv2d(2, 1, 2), input_shape=(1, 4, 4))
-    with pytest.raises(ShapeError, match="obs takes a network's output of shape"):
+    with pytest.raises(ShapeError, match="curvature takes a network's output of shape"):
         mp.score(image, np.ones((2, 1, 4, 4)), "obs", loss=HALF)

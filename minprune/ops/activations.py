@@ -51,7 +51,7 @@ class ReLU(Op):
 
     @rule(r"\bar{x} = g\,[x > 0]")
     def grad_x(c: Call, g: Array) -> Array:
-        return g * (c.x > 0)
+        return g * (real(c.x) > 0)
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         return [Term(rf"x_{_entry(index)}\,[x_{_entry(index)} > 0]", (c.x[index], int(real(c.x)[index] > 0)))]
@@ -83,7 +83,7 @@ class LeakyReLU(Op):
 
     @rule(r"\bar{x} = g\,([x > 0] + \alpha\,[x \leq 0])")
     def grad_x(c: Call, g: Array) -> Array:
-        return np.where(c.x > 0, g, g * _slope(c))
+        return np.where(real(c.x) > 0, g, g * _slope(c))
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         factor = 1 if real(c.x)[index] > 0 else _slope(c)

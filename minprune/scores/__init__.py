@@ -18,10 +18,15 @@ from ..targets import choose_loss
 from .activations import ActivationMean, ActivationOutgoing, ActivationRms, Apoz
 from .base import Context, Criterion, Scores, Vector
 from .baselines import Random
+from .conductance import Conductance
 from .curvature import Curvature, Taylor2
 from .filters import BnScale, Fpgm
-from .magnitude import MagnitudeL1, MagnitudeL1Outgoing, MagnitudeL2, MagnitudeL2Outgoing, MagnitudeProduct
+from .initial import Grasp, Snip
+from .linearised import Nisp, Synflow
+from .magnitude import Lamp, MagnitudeL1, MagnitudeL1Outgoing, MagnitudeL2, MagnitudeL2Outgoing, MagnitudeProduct
+from .obd import Obd
 from .oracle import LeaveOneOut
+from .shapley import Shapley
 from .spec import (
     InverseSensitivity,
     InverseSensitivityMean,
@@ -48,11 +53,18 @@ CRITERIA: dict[str, type[Criterion]] = {
         Curvature,
         Taylor2,
         Obs,
+        Obd,
+        Snip,
+        Grasp,
+        Conductance,
         MagnitudeL1,
         MagnitudeL2,
         MagnitudeL1Outgoing,
         MagnitudeL2Outgoing,
         MagnitudeProduct,
+        Lamp,
+        Synflow,
+        Nisp,
         BnScale,
         Fpgm,
         ActivationMean,
@@ -60,6 +72,7 @@ CRITERIA: dict[str, type[Criterion]] = {
         Apoz,
         ActivationOutgoing,
         Random,
+        Shapley,
         LeaveOneOut,
     )
 }
@@ -68,15 +81,21 @@ __all__ = ["CRITERIA", "Context", "Criterion", "Scores", "Vector", "criteria", "
 
 
 def criteria() -> str:
-    """A table of all criteria: name, what they need, formula, source.
+    """A table of all criteria: name, what they score, what they need, formula, source.
 
     Examples
     --------
     >>> print(criteria().splitlines()[0].split())
-    ['criterion', 'needs', 'formula', 'source']
+    ['criterion', 'scores', 'needs', 'formula', 'source']
     """
-    rows = [(c.name, ", ".join(c.needs) or "weights", c.formula, c.source) for c in CRITERIA.values()]
-    return table(("criterion", "needs", "formula", "source"), rows, left=4)
+    rows = [
+        (
+            *(c.name, "neuron, weight" if c.scores_weights() else "neuron"),
+            *(", ".join(c.needs) or "weights", c.formula, c.source),
+        )
+        for c in CRITERIA.values()
+    ]
+    return table(("criterion", "scores", "needs", "formula", "source"), rows, left=5)
 
 
 def score(

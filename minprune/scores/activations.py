@@ -78,6 +78,14 @@ class ActivationMean(ActivationCriterion):
     Source: Molchanov et al. 2017, *Pruning convolutional neural networks for resource efficient inference*, section 2.2
     (criterion "activation"). Torch-Pruning's activation score is Σ|a| before a dense layer and mean |a| before a
     convolutional one.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.ReLU(), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense1.b"] = [[1.0], [0.0]], [0.0, 7.0]  # puts out (2, 7) and (0, 7)
+    >>> mp.score(net, [[2.0], [-1.0]], "activation_mean")["dense1"]
+    array([1., 7.])
     """
 
     name = "activation_mean"
@@ -95,6 +103,14 @@ class ActivationRms(ActivationCriterion):
     Notes
     -----
     Source: as `ActivationMean`, with the quadratic mean, so that values of opposite sign do not cancel.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.ReLU(), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense1.b"] = [[1.0], [0.0]], [0.0, 7.0]  # puts out (2, 7) and (0, 7)
+    >>> mp.score(net, [[2.0], [-1.0]], "activation_rms")["dense1"].round(4)
+    array([1.4142, 7.    ])
     """
 
     name = "activation_rms"
@@ -121,6 +137,14 @@ class Apoz(ActivationCriterion):
     -----
     Source: Hu et al. 2016, *Network trimming: a data-driven neuron pruning approach towards efficient deep
     architectures*, equation 1. TorchPruner counts a > 0 instead, which differs behind activations that can be negative.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.ReLU(), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense1.b"] = [[1.0], [0.0]], [0.0, 7.0]  # puts out (2, 7) and (0, 7)
+    >>> mp.score(net, [[2.0], [-1.0]], "apoz")["dense1"]
+    array([0.5, 1. ])
     """
 
     name = "apoz"

@@ -12,6 +12,13 @@ class Random(Criterion):
     Notes
     -----
     Source: spec A3 (document 2.4).
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(2, 3), mp.ReLU(), mp.Dense(3, 1))
+    >>> mp.score(net, criterion="random", rng=0)["dense1"].round(4)
+    array([0.637 , 0.2698, 0.041 ])
     """
 
     name = "random"

@@ -1,15 +1,19 @@
-r"""Second-order estimates of what removing a neuron costs.
+r"""Second-order estimates of what removing a neuron, or a weight, costs.
 
 With a gate $m_j$ on the neuron, $\ell(0) - \ell(1) \approx -\ell'(1) + \frac{1}{2}\,\ell''(1)$. For the second
 derivative take the network as linear in the gate and only the loss as curved (Gauss–Newton): with $J_{nkj} = \partial
 y_{nk} / \partial m_j$ and $H_n$ the loss's second derivative by the output, $\ell'' = J^\top H J \ge 0$. The gate acts
 on every place of a channel at once, so J is summed over all places, and over all layers that read the neuron, *before*
 it is squared: the sum of a² h over places would be something else.
+
+A gate on a single weight has $J = w\, \partial y / \partial w$. For a matrix as wide as a layer the whole of J would be
+too much to hold; but $H = \sum_k r_k r_k^\top$, so $J^\top H J = \sum_k (r_k^\top J)^2$: one walk back for every root
+$r_k$, and squares of gradients, which `weights` knows how to sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -17,49 +21,56 @@ from ..errors import DataError, ShapeError
 from ..ops import Array
 from ..ops.losses import log_sum_exp
 from .base import Context, Criterion, Vector
-from .gates import GatedPass, gate_jacobians, gated_passes, loss_gradients, sample_mean
+from .gates import GatedPass, gated_passes, loss_gradients, sample_mean
+from .weights import WeighedPass, batch_mean, loss_sums, weighed_passes
 
-Factor = tuple[Array, Array | float]
-
-
-def _factor_by_softmax(J: Array, y: Array) -> Factor:
-    """For diag p − p pᵀ: J less its mean over the classes, each as likely as the network says, and these p."""
-    p = np.exp(y - log_sum_exp(y)[:, None])[:, :, None]  # (N,K,1)
-    return J - (p * J).sum(axis=1, keepdims=True), p
+CURVED = ("half_squared_error", "mse", "cross_entropy")  # the losses whose second derivative is written down here
 
 
-def _factor_by_squares(J: Array, y: Array) -> Factor:
-    """For 1."""
-    return J, 1.0
+def curvature_roots(loss: str, output: Array) -> Iterator[Array]:
+    """Yield r_k (N, K), one k after the other, with Σ_k r_k r_kᵀ = H, the second derivative of a sample's loss.
 
+    √p_k (e_k − p) for cross-entropy, whose H is diag p − p pᵀ; √h e_k for the squared errors, whose H is h = 1 or 2/K
+    times the unit matrix. None of them depends on the target. Walked back as seeds they give all that Gauss–Newton
+    needs: with A_k the gradient of Σ r_k y, JᵀHJ is Σ_k A_k A_kᵀ.
 
-def _factor_by_mean_squares(J: Array, y: Array) -> Factor:
-    """For 2/K."""
-    return J, 2 / y.shape[1]
-
-
-FACTORS: dict[str, Callable[[Array, Array], Factor]] = {
-    "half_squared_error": _factor_by_squares,
-    "mse": _factor_by_mean_squares,
-    "cross_entropy": _factor_by_softmax,
-}
-"""Loss -> J (N, K, n) and output (N, K) to A (N, K, n) and weights w: Jᵀ H J = Aᵀ diag(w) A. No target is needed."""
-
-
-def curvature_factors(context: Context, batch: GatedPass) -> dict[str, Factor]:
-    """What Jᵀ H J is made of, sample by sample: group -> A (N, K, n) and its weights, the same for all groups."""
-    if context.loss not in FACTORS:
-        raise DataError(f"unknown loss {context.loss!r}; expected one of {', '.join(FACTORS)}")
-    output = batch.output.value
+    Raises
+    ------
+    DataError
+        For a loss of which H is not known.
+    ShapeError
+        When the output is not (N, K).
+    """
+    if loss not in CURVED:
+        raise DataError(f"unknown loss {loss!r}; expected one of {', '.join(CURVED)}")
     if output.ndim != 2:
         raise ShapeError(f"curvature takes a network's output of shape (N, K), got {output.shape}; end with Flatten")
-    factor = FACTORS[context.loss]
-    return {name: factor(J, output) for name, J in gate_jacobians(batch).items()}
+    p = np.exp(output - log_sum_exp(output)[:, None]) if loss == "cross_entropy" else np.zeros_like(output)
+    weight = {"half_squared_error": 1.0, "mse": 2 / output.shape[1]}.get(loss)
+    for k in range(output.shape[1]):
+        root = -p
+        root[:, k] += 1
+        yield root * np.sqrt(p[:, k : k + 1] if weight is None else output.dtype.type(weight))
+
+
+def curvature_rows(context: Context, batch: GatedPass) -> dict[str, Array]:
+    """A with Jᵀ H J = AᵀA, sample by sample: group -> (N, K, n), by one walk back per output."""
+    walks = [batch.gradients(batch.output, root) for root in curvature_roots(context.loss, batch.output.value)]
+    return {name: np.stack([walk[name].effect for walk in walks], axis=1) for name in batch.gates}
 
 
 def half_curvature(context: Context, batch: GatedPass) -> dict[str, Array]:
     """½ (J a)ᵀ H (J a) of every sample and neuron: group -> (N, n)."""
-    return {name: (w * A**2).sum(axis=1) / 2 for name, (A, w) in curvature_factors(context, batch).items()}
+    return {name: (A**2).sum(axis=1) / 2 for name, A in curvature_rows(context, batch).items()}
+
+
+def half_curvature_of_weights(context: Context, batch: WeighedPass) -> dict[str, Array]:
+    """½ w² Σ_n (∂y_n/∂w)ᵀ H_n (∂y_n/∂w) of every weight, summed over the samples of a batch."""
+    totals = {name: np.zeros(layer.shape) for name, layer in batch.layers.items()}
+    for root in curvature_roots(context.loss, batch.output.value):
+        for name, squares in batch.sums(batch.output, root, np.square).items():
+            totals[name] += squares
+    return {name: context.net.params[name].astype(np.float64) ** 2 * total / 2 for name, total in totals.items()}
 
 
 class Curvature(Criterion):
@@ -69,6 +80,7 @@ class Curvature(Criterion):
     the second derivative of the loss by the output: diag(p) − p pᵀ for cross-entropy, 1 for half the squared error,
     2/K for mse. Summed over places and over layers that read the neuron inside the square, averaged over samples
     outside, and never negative. Labels are not used; without them name the loss. It costs one walk back per output.
+    Of a single weight, with $J_{nk} = w\, \partial y_{nk} / \partial w$, it is what `obd` is.
 
     Notes
     -----
@@ -97,6 +109,10 @@ class Curvature(Criterion):
         """½ Jᵀ H J, averaged over all samples."""
         return sample_mean(context, (half_curvature(context, batch) for batch in gated_passes(context)))
 
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """½ w² h, averaged over all samples."""
+        return batch_mean(context, (half_curvature_of_weights(context, batch) for batch in weighed_passes(context)))
+
 
 class Taylor2(Criterion):
     r"""The change of the loss on removal to second order: `taylor_signed` + `curvature`.
@@ -106,7 +122,8 @@ class Taylor2(Criterion):
     It *is* the change, and equals `leave_one_out`, where all that lies behind the neuron is affine and the error
     squared: then the loss is a parabola in the gate. It stops being exact with a curved function behind the neuron,
     with another loss, where an input of a ReLU or a maximum behind it changes sides, and where the neuron is read again
-    behind itself, as in a residual stream: a path with the gate on it twice is quadratic in it.
+    behind itself, as in a residual stream: a path with the gate on it twice is quadratic in it. Of a single weight
+    $-w\, \partial L/\partial w + \frac{1}{2} w^2 h$, exact under the same conditions; no path meets a weight twice.
 
     Notes
     -----
@@ -143,3 +160,13 @@ class Taylor2(Criterion):
         for batch in gated_passes(context):
             first = loss_gradients(context, batch)
             yield {name: half - first[name].effect for name, half in half_curvature(context, batch).items()}
+
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Both terms from the same pass."""
+        return batch_mean(context, self._changes_of_weights(context))
+
+    def _changes_of_weights(self, context: Context) -> Iterator[dict[str, Array]]:
+        for batch in weighed_passes(context):
+            first = loss_sums(context, batch, np.positive)
+            half = half_curvature_of_weights(context, batch)
+            yield {n: half[n] - context.net.params[n].astype(np.float64) * slope for n, slope in first.items()}

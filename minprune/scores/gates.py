@@ -7,7 +7,7 @@ $\partial \ell_n / \partial m_j = \sum_{\mathrm{places}} a_{nj}\, \partial \ell_
 summed over the places of a channel and over all layers that read it. `effect` is that; `slope` is the same without the
 factor a: the rate at which the loss changes when the neuron's output is shifted, the document's sensitivity s.
 
-What is said here of the loss holds of anything behind the gates: `gate_jacobians` asks the same of every output.
+What is said here of the loss holds of anything behind the gates: `minprune.scores.curvature` asks it of the outputs.
 """
 
 from __future__ import annotations
@@ -103,11 +103,16 @@ def gated_passes(context: Context) -> Iterator[GatedPass]:
         yield GatedPass(y, values[gated.output], places, sizes)
 
 
+def sample_losses(context: Context, y: Any, output: Tensor) -> Tensor:
+    """The loss of every sample of a batch, (N,)."""
+    targets = prepare_targets(y, output.shape, context.loss, context.net.dtype)  # refuses an unknown loss by name
+    losses: Tensor = apply(LOSSES[context.loss], output, targets)
+    return losses
+
+
 def loss_gradients(context: Context, batch: GatedPass) -> dict[str, GateGradients]:
     """Gradients of the per-sample losses by the gates."""
-    output = batch.output
-    targets = prepare_targets(batch.y, output.shape, context.loss, context.net.dtype)  # refuses an unknown loss by name
-    losses = apply(LOSSES[context.loss], output, targets)
+    losses = sample_losses(context, batch.y, batch.output)
     return batch.gradients(losses, np.ones_like(losses.value))
 
 
@@ -115,18 +120,6 @@ def gate_gradients(context: Context) -> Iterator[dict[str, GateGradients]]:
     """Yield the gradients of the losses by the gates of all groups, a batch of samples at a time."""
     for batch in gated_passes(context):
         yield loss_gradients(context, batch)
-
-
-def gate_jacobians(batch: GatedPass) -> dict[str, Array]:
-    """Gradients of every output by the gates: group -> (N, K, n), by one walk back per output."""
-    outputs = batch.output.shape[1]
-    rows: dict[str, list[Array]] = {name: [] for name in batch.gates}
-    for k in range(outputs):
-        seed = np.zeros_like(batch.output.value)
-        seed[:, k] = 1
-        for name, gradients in batch.gradients(batch.output, seed).items():
-            rows[name].append(gradients.effect)
-    return {name: np.stack(row, axis=1) for name, row in rows.items()}
 
 
 def sample_mean(context: Context, batches: Iterable[Mapping[str, Array]]) -> dict[str, Vector]:

@@ -41,11 +41,22 @@ class LeaveOneOut(Criterion):
 
     Negative where the network is better off without it. Costs one pass over the data, and for every neuron the part of
     a pass that lies behind its readers. Exact up to rounding: taking $W_{\cdot j} a_j$ away again leaves an error of
-    about the dtype's precision times the largest summand of z.
+    about the dtype's precision times the largest summand of z. Of a single weight $L(w = 0) - L$: see `weight_costs`.
 
     Notes
     -----
     Source: Mozer and Smolensky 1989, *Skeletonization*, equation 1 (relevance); spec D6.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(2, 1), mp.Dense(1, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[1.0, 2.0]], [[1.0]]  # y = 1 + 2, t = 3
+    >>> data = ([[1.0, 1.0]], [[3.0]])
+    >>> mp.score(net, data, "leave_one_out", loss="half_squared_error")["dense1"]
+    array([4.5])
+    >>> mp.score(net, data, "leave_one_out", loss="half_squared_error", by="weight")["dense1.W"]
+    array([[0.5, 2. ]])
     """
 
     name = "leave_one_out"
@@ -56,6 +67,12 @@ class LeaveOneOut(Criterion):
     def score(self, context: Context) -> dict[str, Vector]:
         """Every neuron as a set of one."""
         return removal_costs(context, {group.name: [(j,) for j in range(group.size)] for group in context.groups})
+
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Every weight set to 0."""
+        from .weight_oracle import weight_costs  # which is built upon this module
+
+        return weight_costs(context)
 
 
 def removal_costs(context: Context, sets: dict[str, list[Set]]) -> dict[str, Vector]:
@@ -80,14 +97,14 @@ def removal_costs(context: Context, sets: dict[str, list[Set]]) -> dict[str, Vec
     batches = -(-len(context.y) // context.batch_size)
     with bar("leave one out", batches * sum(map(len, sets.values())), show=context.progress) as advance:
         for x, y in context.batches():
-            batch = _Batch.computed(context, x, y)
+            batch = Batch.computed(context, x, y)
             for group in context.groups:
                 totals[group.name] += batch.costs(group, sets[group.name], advance)
     return {name: total / len(context.y) for name, total in totals.items()}
 
 
 @dataclass(frozen=True)
-class _Batch:
+class Batch:
     """Some samples and every value that the whole network has for them."""
 
     net: Graph
@@ -98,7 +115,8 @@ class _Batch:
     losses: Array  # (N,)
 
     @classmethod
-    def computed(cls, context: Context, x: Any, y: Array) -> _Batch:
+    def computed(cls, context: Context, x: Any, y: Array) -> Batch:
+        """Run the network on a batch and keep everything."""
         net = context.net
         arrays = net.arrays
         values = net.run(net.take(x), arrays)
@@ -112,17 +130,17 @@ class _Batch:
         active = self._active(group)
         open_ = [i for i, members in enumerate(sets) if active[list(members)].any()]
         advance(len(sets) - len(open_))
-        at_once = self._at_once(group)
+        at_once = self.at_once({reader for read in group.reads for reader in read.readers})
         for start in range(0, len(open_), at_once):
             chosen = open_[start : start + at_once]
-            total[chosen] = self._changes(self.output_without(group, [sets[i] for i in chosen]), len(chosen))
+            total[chosen] = self.changes(self.output_without(group, [sets[i] for i in chosen]), len(chosen))
             advance(len(chosen))
         return total
 
-    def _changes(self, output: Array, count: int) -> Array:
+    def changes(self, output: Array, count: int) -> Array:
         """The summed change of the loss, from the outputs (count·N, K) of all sets."""
         # Outputs have few columns: sums along them are several times faster where each column lies in one piece.
-        losses = apply(LOSSES[self.loss], np.asfortranarray(output), _stacked(self.targets, count))
+        losses = apply(LOSSES[self.loss], np.asfortranarray(output), stacked(self.targets, count))
         return (losses.reshape(count, -1) - self.losses).sum(axis=1, dtype=np.float64)
 
     def _active(self, group: NeuronGroup) -> Array:
@@ -134,10 +152,9 @@ class _Batch:
             active[read.owner[seen & (read.owner != NOBODY)]] = True
         return active
 
-    def _at_once(self, group: NeuronGroup) -> int:
-        """How many sets to compute at once: as many as fit into `STACKED` entries."""
-        behind: set[str] = {reader for read in group.reads for reader in read.readers}
-        entries = 0
+    def at_once(self, changed: set[str]) -> int:
+        """How many changes of these values to compute at once: as many as fit into `STACKED` entries."""
+        behind, entries = set(changed), 0
         for name, node in self.net.nodes.items():
             if name in behind or behind.intersection(node.inputs):
                 behind.add(name)
@@ -154,25 +171,36 @@ class _Batch:
             if name in reads and node.inputs[0] not in changed:
                 changed[name] = self._updated(name, group, reads[name], sets)
             elif any(source in changed for source in node.inputs):
-                sources = {s: changed[s] if s in changed else _stacked(self.values[s], len(sets)) for s in node.inputs}
+                sources = {s: changed[s] if s in changed else stacked(self.values[s], len(sets)) for s in node.inputs}
                 if name in reads:
                     sources[node.inputs[0]] = _closed(sources[node.inputs[0]], reads[name], sets)
                 changed[name] = self.net.compute_node(name, sources, self.arrays)
         return changed[self.net.output]
 
+    def output_with(self, changed: dict[str, Any], count: int) -> Array:
+        """The network's outputs when some values are others: `count` of each, one below the other."""
+        for name, node in self.net.nodes.items():
+            if name not in changed and any(source in changed for source in node.inputs):
+                sources = {s: changed[s] if s in changed else stacked(self.values[s], count) for s in node.inputs}
+                changed[name] = self.net.compute_node(name, sources, self.arrays)
+        return changed[self.net.output]
+
     def _updated(self, reader: str, group: NeuronGroup, read: Read, sets: list[Set]) -> Array:
-        """The reader's z − W[:, S] a[S] for every set S."""
+        """The reader's z − W[:, S] a[S] for every set S. Where S begins with the set before it, its rest is enough."""
         z, a, W = self.values[reader], self.values[read.value], self.arrays[f"{reader}.W"]
         (columns,) = (piece.owner for piece in group.consumed if piece.array == f"{reader}.W")
         layer = self.net.nodes[reader].layer
         without = np.empty((len(sets), *z.shape), dtype=z.dtype)
-        for part, members in zip(without, sets, strict=True):
-            own = {"W": W[:, _within(columns, members)]}  # no bias
-            np.subtract(z, layer.forward(own, a[:, _within(read.owner, members)]), out=part)
+        for i, members in enumerate(sets):
+            before = sets[i - 1] if i else ()
+            grown = 0 < len(before) < len(members) and list(members[: len(before)]) == list(before)
+            rest, leaving = (without[i - 1], members[len(before) :]) if grown else (z, members)
+            own = {"W": W[:, _within(columns, leaving)]}  # no bias
+            np.subtract(rest, layer.forward(own, a[:, _within(read.owner, leaving)]), out=without[i])
         return without.reshape(-1, *z.shape[1:])
 
 
-def _stacked(value: Array, count: int) -> Array:
+def stacked(value: Array, count: int) -> Array:
     """The same samples `count` times, one below the other."""
     return np.concatenate([value] * count)
 

@@ -26,7 +26,7 @@ from ..ops import Array
 from ..targets import choose_loss
 from . import chosen_groups
 from .base import Context, Vector
-from .curvature import curvature_factors
+from .curvature import curvature_rows
 from .gates import GatedPass, gated_passes, loss_gradients
 
 Matrix = NDArray[np.float64]
@@ -275,8 +275,6 @@ def _effects(context: Context, batch: GatedPass) -> dict[str, Array]:
 
 def _curved(context: Context, batch: GatedPass, sizes: Mapping[str, int]) -> Matrix:
     """Σ_n Jᵀ H J over a batch, as one matrix product of all samples and outputs: (n, n)."""
-    factors = curvature_factors(context, batch)
-    _, w = factors[next(iter(sizes))]  # the same for all groups
-    A = _joined(sizes, {name: A for name, (A, _) in factors.items()}).astype(np.float64)  # (N,K,n)
-    n = A.shape[-1]
-    return (w * A).reshape(-1, n).T @ A.reshape(-1, n)  # (n,NK)(NK,n)
+    A = _joined(sizes, curvature_rows(context, batch)).astype(np.float64)  # (N,K,n)
+    rows = A.reshape(-1, A.shape[-1])
+    return rows.T @ rows  # (n,NK)(NK,n)

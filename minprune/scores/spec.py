@@ -16,8 +16,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..ops import Array
-from .base import Vector
+from .base import Context, Vector
 from .gates import GateCriterion, GateGradients
+from .weights import weight_slopes
 
 
 def _inverse(s: Vector) -> Vector:
@@ -34,6 +35,15 @@ class Sensitivity(GateCriterion):
     Notes
     -----
     Source: spec B2, B7 (document 4.1.2, 9.3).
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
+    >>> mp.score(net, data, "sensitivity", loss="half_squared_error")["dense1"]
+    array([4.5, 1.5])
     """
 
     name = "sensitivity"
@@ -44,6 +54,10 @@ class Sensitivity(GateCriterion):
         """|s|."""
         return np.abs(gradients.slope)
 
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Mean |g|."""
+        return {name: self.finish(mean) for name, mean in weight_slopes(context, np.abs).items()}
+
 
 class SensitivitySigned(GateCriterion):
     r"""The mean slope of the loss with its sign: $\frac{1}{N}\sum_n \partial \ell_n / \partial o_{nj}$.
@@ -51,6 +65,15 @@ class SensitivitySigned(GateCriterion):
     Notes
     -----
     Source: spec B2 (document 4.1.2), without a modulus.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
+    >>> mp.score(net, data, "sensitivity_signed", loss="half_squared_error")["dense1"]
+    array([1.5, 0.5])
     """
 
     name = "sensitivity_signed"
@@ -61,6 +84,10 @@ class SensitivitySigned(GateCriterion):
         """Return s itself."""
         return gradients.slope
 
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Mean g."""
+        return {name: self.finish(mean) for name, mean in weight_slopes(context, np.positive).items()}
+
 
 class InverseSensitivity(Sensitivity):
     r"""The document's rule with the modulus it needs: $1 / \frac{1}{N}\sum_n |s_{nj}|$.
@@ -68,6 +95,15 @@ class InverseSensitivity(Sensitivity):
     Notes
     -----
     Source: spec B3 (document 4.1.3).
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
+    >>> mp.score(net, data, "inverse_sensitivity", loss="half_squared_error")["dense1"].round(4)
+    array([0.2222, 0.6667])
     """
 
     name = "inverse_sensitivity"
@@ -87,6 +123,15 @@ class InverseSensitivityMean(SensitivitySigned):
     Notes
     -----
     Source: spec B3, E4 (document 5.2, 5.3.7).
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
+    >>> mp.score(net, data, "inverse_sensitivity_mean", loss="half_squared_error")["dense1"].round(4)
+    array([0.6667, 2.    ])
     """
 
     name = "inverse_sensitivity_mean"
@@ -104,6 +149,15 @@ class InverseSensitivitySigned(SensitivitySigned):
     Notes
     -----
     Source: spec B3 (document 4.1.3).
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: s is (6, 2) and (−3, −1)
+    >>> mp.score(net, data, "inverse_sensitivity_signed", loss="half_squared_error")["dense1"].round(4)
+    array([0.6667, 2.    ])
     """
 
     name = "inverse_sensitivity_signed"

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, ShapeError
+from ..errors import DataError
 from ..neurons import NeuronGroup
 from ..nn import Graph
 from ..ops import Array
 from ..progress import track
 from ..tensor import Tape, Tensor, backward
 from .base import Context, Criterion, Vector
-from .curvature import FACTORS
+from .curvature import curvature_roots
 
 ENTRIES = 1 << 23  # numbers of a batch's Jacobians held at once: fewer samples are taken at a time where more come up
 
@@ -165,25 +165,15 @@ def _samples_at_once(net: Graph, readers: list[str]) -> int:
 def _curvatures(loss: str, output: Tensor, sums: Mapping[str, Tensor]) -> dict[str, Array]:
     """What the loss's second derivative by each reader's sums is made of: rows (·, O) whose RᵀR it is, place by place.
 
-    There is one row per sample, output and place: the Gauss–Newton factor √w (J − …) of `FACTORS`.
+    There is one row per sample, output and place.
     """
-    if loss not in FACTORS:
-        raise DataError(f"unknown loss {loss!r}; expected one of {', '.join(FACTORS)}")
-    if output.value.ndim != 2:
-        raise ShapeError(f"obs takes a network's output of shape (N, K), got {output.shape}; end with Flatten")
-    jacobians: dict[str, list[Array]] = {reader: [] for reader in sums}
-    for k in range(output.shape[1]):
-        seed = np.zeros_like(output.value)
-        seed[:, k] = 1
-        bars = backward(output, seed, wrt=sums.values())
+    walks: dict[str, list[Array]] = {reader: [] for reader in sums}
+    for root in curvature_roots(loss, output.value):
+        bars = backward(output, root, wrt=sums.values())
         for reader, z in sums.items():
-            jacobians[reader].append(bars[z].reshape(len(seed), -1))
-    rows = {}
-    for reader, z in sums.items():
-        J, weights = FACTORS[loss](np.stack(jacobians[reader], axis=1), output.value)  # (N,K,O·P)
-        J = (np.sqrt(weights) * J).reshape(*J.shape[:2], z.shape[1], -1)  # (N,K,O,P)
-        rows[reader] = J.transpose(0, 1, 3, 2).reshape(-1, z.shape[1])
-    return rows
+            by_place = bars[z].reshape(*z.shape[:2], -1).swapaxes(1, 2)  # (N,O,…) -> (N,P,O)
+            walks[reader].append(by_place.reshape(-1, z.shape[1]))
+    return {reader: np.concatenate(rows) for reader, rows in walks.items()}
 
 
 def _by_block(rows: Array, blocks: int) -> Array:

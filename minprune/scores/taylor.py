@@ -1,7 +1,8 @@
-r"""First-order estimates of what removing a neuron costs.
+r"""First-order estimates of what removing a neuron, or a weight, costs.
 
 With a gate $m_j$ on the neuron, $\ell(m_j = 0) \approx \ell(1) - \partial\ell/\partial m_j$, and that derivative is
-$\sum a\,\partial\ell/\partial a$ over the places where the neuron is read.
+$\sum a\,\partial\ell/\partial a$ over the places where the neuron is read. A gate on a single weight has the
+derivative $w\,\partial\ell/\partial w$.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..ops import Array
-from .base import Vector
+from .base import Context, Vector
 from .gates import GateCriterion, GateGradients
+from .weights import weight_effects
 
 
 class Taylor(GateCriterion):
@@ -18,12 +20,22 @@ class Taylor(GateCriterion):
 
     $I_j = \frac{1}{N}\sum_n |\sum_p a_{njp}\, \partial\ell_n/\partial a_{njp}|$.
 
-    The sum over places is inside the modulus, the mean over samples outside.
+    The sum over places is inside the modulus, the mean over samples outside. Of a single weight
+    $\frac{1}{N}\sum_n |w\, \partial\ell_n/\partial w|$.
 
     Notes
     -----
     Source: Molchanov et al. 2017, *Pruning convolutional neural networks for resource efficient inference*, equation 7
     (there the mean over places); Mozer and Smolensky 1989 without the modulus per sample.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: a ∂ℓ/∂a is (12, 2) and (−6, −1)
+    >>> mp.score(net, data, "taylor", loss="half_squared_error")["dense1"]
+    array([9. , 1.5])
     """
 
     name = "taylor"
@@ -34,17 +46,31 @@ class Taylor(GateCriterion):
         """|Σ a g|."""
         return np.abs(gradients.effect)
 
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Mean |w g|."""
+        return weight_effects(context, np.abs)
+
 
 class TaylorSigned(GateCriterion):
     r"""The first-order change of the loss on removal, with its sign.
 
     $I_j = -\frac{1}{N}\sum_n \sum_p a_{njp}\, \partial\ell_n/\partial a_{njp}$.
 
-    A neuron whose removal should lower the loss has a negative score and goes first.
+    A neuron whose removal should lower the loss has a negative score and goes first. Of a single weight
+    $-\frac{1}{N}\sum_n w\, \partial\ell_n/\partial w$.
 
     Notes
     -----
     Source: Mozer and Smolensky 1989, *Skeletonization*, equation 3.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: a ∂ℓ/∂a is (12, 2) and (−6, −1)
+    >>> mp.score(net, data, "taylor_signed", loss="half_squared_error")["dense1"]
+    array([-3. , -0.5])
     """
 
     name = "taylor_signed"
@@ -55,15 +81,29 @@ class TaylorSigned(GateCriterion):
         """−Σ a g."""
         return -gradients.effect
 
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """−mean w g."""
+        return {name: self.finish(-mean) for name, mean in weight_effects(context, np.positive).items()}
+
 
 class TaylorMean(TaylorSigned):
     r"""The modulus of the mean first-order change: $|\frac{1}{N}\sum_n \sum_p a\, \partial\ell/\partial a|$.
 
-    At a minimum of the training loss effects of opposite sign cancel; `taylor` does not let them.
+    At a minimum of the training loss effects of opposite sign cancel; `taylor` does not let them. Of a single weight
+    $|w\, \partial L/\partial w|$.
 
     Notes
     -----
     Source: Mozer and Smolensky 1989, *Skeletonization*; compare spec B3.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: a ∂ℓ/∂a is (12, 2) and (−6, −1)
+    >>> mp.score(net, data, "taylor_mean", loss="half_squared_error")["dense1"]
+    array([3. , 0.5])
     """
 
     name = "taylor_mean"
@@ -80,13 +120,23 @@ class TaylorSquared(GateCriterion):
 
     $I_j = \frac{1}{N}\sum_n (\sum_p a_{njp}\, \partial\ell_n/\partial a_{njp})^2$.
 
-    The sum over places is inside the square, the mean over samples outside.
+    The sum over places is inside the square, the mean over samples outside. Of a single weight
+    $\frac{1}{N}\sum_n (w\, \partial\ell_n/\partial w)^2$.
 
     Notes
     -----
     Source: Molchanov et al. 2019, *Importance estimation for neural network pruning*, section 3.1: the squared gradient
     by a gate. Their code squares the gradient of the mean loss of a batch, so that its result depends on the batch
     size; here every sample is squared by itself.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: a ∂ℓ/∂a is (12, 2) and (−6, −1)
+    >>> mp.score(net, data, "taylor_squared", loss="half_squared_error")["dense1"]
+    array([90. ,  2.5])
     """
 
     name = "taylor_squared"
@@ -96,6 +146,10 @@ class TaylorSquared(GateCriterion):
     def sample(self, gradients: GateGradients) -> Array:
         """(Σ a g)²."""
         return gradients.effect**2
+
+    def score_weights(self, context: Context) -> dict[str, Array]:
+        """Mean (w g)²."""
+        return {name: self.finish(mean) for name, mean in weight_effects(context, np.square).items()}
 
 
 class Fisher(TaylorSquared):
@@ -111,6 +165,15 @@ class Fisher(TaylorSquared):
     -----
     Source: Theis et al. 2018, *Faster gaze prediction with dense networks and Fisher pruning*: the pruning signal of a
     feature map.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), dtype=np.float64)
+    >>> net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [1.0]], [[3.0, 1.0]]  # y = 3 · 2 + 1 · 1 for both
+    >>> data = ([[1.0], [1.0]], [[5.0], [8.0]])  # so y − t is 2 and −1: a ∂ℓ/∂a is (12, 2) and (−6, −1)
+    >>> mp.score(net, data, "fisher", loss="half_squared_error")["dense1"]
+    array([45.  ,  1.25])
     """
 
     name = "fisher"

@@ -14,7 +14,7 @@ from minprune.nn import Graph
 from minprune.scores import CRITERIA
 
 NOT_ALIKE = ("selects", "nested", "tied across concat")  # neurons there differ in how many entries are theirs
-PERMUTABLE = [name for name in CRITERIA if name != "random"]
+PERMUTABLE = [name for name in CRITERIA if name not in ("random", "shapley")]  # these draw
 
 
 def permuted(net: Graph, group: NeuronGroup, order: list[int]) -> Graph | None:
