@@ -23,6 +23,7 @@ _HOMES = {
     "pruning.schedule": ("prune", "FineTune"),
     "pruning.plan": ("Plan",),
     "pruning.deciding": ("decide", "Global", "PerLayer", "Threshold"),
+    "pruning.budget": ("Budget",),
     "pruning.least_squares": ("LeastSquares",),
     "pruning.surgery": ("mask", "remove"),
     "evaluation": ("evaluate",),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import minprune as mp
 from minprune.errors import PlanError
-from minprune.pruning.deciding import NORMALISATIONS, Strategy, Threshold, lowest, normalised
+from minprune.pruning.deciding import Strategy, Threshold
+from minprune.pruning.ranking import NORMALISATIONS, comparable, lowest
 from minprune.scores import Scores
 
 INF = float("inf")

@@ -16,6 +16,7 @@ from ..optim import Adam, Optimizer, OptimizerState, Schedule
 from ..reports import table
 from ..scores import Criterion, Scores, score
 from ..train import fit
+from .budget import anchored
 from .deciding import Global, Strategy, decide
 from .plan import Plan
 from .repair import Repair
@@ -195,6 +196,7 @@ def prune(
     history: list[Round] = []
     kept: dict[str, list[int]] = {}
     dense: dict[str, int] = {}
+    strategy = anchored(strategy, net, progress)
     for number in range(1, rounds + 1):
         scores = score(net, train, criterion, loss=loss, groups=groups, rng=generator, progress=progress)
         now = {group: len(values) for group, values in scores.items()}
