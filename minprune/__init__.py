@@ -29,6 +29,8 @@ _HOMES = {
     "evaluation": ("evaluate",),
     "comparison": ("compare",),
     "truth": ("agreement",),
+    "scanning": ("sensitivity_scan",),
+    "choosing": ("choose",),
     "formats": ("save", "load"),
     "backends": ("backend",),
 }

@@ -24,7 +24,7 @@ from .surgery import remove
 KINDS = ("neurons", "params", "macs", "bytes", "runtime")
 NAMES = {"neurons": "neurons", "params": "parameters", "macs": "MACs", "bytes": "bytes of arrays in memory"}
 PAIRS = 51  # of timed blocks at most, for one measurement
-SECONDS = 0.1  # of timing for one measurement; the network that is chosen gets three times as long
+SECONDS = 0.2  # of timing for one measurement; the network that is chosen gets three times as long
 MEASUREMENTS = 12  # at most, while looking for that network
 
 
