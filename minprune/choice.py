@@ -38,9 +38,7 @@ class Wish:
     def __post_init__(self) -> None:
         limits = {"max_loss": self.max_loss, "max_runtime": self.max_runtime, "max_bytes": self.max_bytes}
         if all(limit is None for limit in limits.values()):
-            raise DataError(
-                "nothing is asked for; give max_loss= (for the smallest network), max_runtime= or max_bytes="
-            )
+            raise DataError("nothing is asked for; give max_loss= (for the smallest), max_runtime= or max_bytes=")
         for name, limit in limits.items():
             if limit is not None and not (0 <= limit <= 1 if name == "max_loss" else limit > 0):
                 wanted = "a fraction of accuracy from 0 to 1" if name == "max_loss" else "a number above 0"

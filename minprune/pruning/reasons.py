@@ -39,8 +39,9 @@ class Evidence:
     held: int
 
     def __str__(self) -> str:
-        parts = [f"scores {_range(self.gone)} go"] if self.gone else []
-        parts += [f"{_range(self.stay)} stay"] if self.stay else []
+        ends = ((self.gone, "go"), (self.stay, "stay"))
+        parts = [f"{_range(pair)} {verb}" for pair, verb in ends if pair is not None]
+        parts[:1] = [f"scores {first}" for first in parts[:1]]
         parts += [f"{self.infinite} stay with +∞"] if self.infinite else []
         parts += [f"{self.held} held back by the floor"] if self.held else []
         return ", ".join(parts)
