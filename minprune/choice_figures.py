@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,6 +29,7 @@ from .fronts import pareto_front
 from .ops import Array
 
 LIGHT = "#BBBBBB"
+FARTHEST = 10  # times the error of the dense network: what is worse is not drawn
 
 
 def sensitivity_scan(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str = "accuracy") -> Figure:
@@ -104,8 +105,9 @@ def pareto(
     -------
     Figure
         Two panels that share the vertical axis; the horizontal ones are logarithmic. The line in each is the front of
-        these two numbers alone; a filled mark is on the front of all three. Candidates that are worse than all of that
-        front are left out and counted in the legend.
+        these two numbers alone; a filled mark is on the front of all three. Candidates that lack more than ten times as
+        much as the dense network (of an accuracy or R² of 1), and more than 0.1, lie below the figure and are counted
+        in its legend.
 
     Raises
     ------
@@ -136,7 +138,10 @@ def pareto(
     if min(times.min(), sizes.min()) <= 0:
         raise DataError(f"pareto: expected times and bytes above 0, got {min(times.min(), sizes.min())}")
     limits = limits or {}
-    front = pareto_front(np.column_stack([-y, times, sizes]))
+    seen = np.flatnonzero(y >= min(y[chosen], 1 - max(0.1, FARTHEST * (1 - y[0]))))  # chosen and dense are among them
+    below, chosen = len(y) - len(seen), int(np.searchsorted(seen, chosen))
+    front = np.searchsorted(seen, [i for i in pareto_front(np.column_stack([-y, times, sizes])) if i in seen])
+    y, times, sizes = y[seen], times[seen], sizes[seen]
     figure = new_figure(9.0, 4.6)
     left, right = figure.subplots(1, 2, sharey=True)
     unit, scale = ("ms", 1e3) if np.median(times) >= 1e-3 else ("µs", 1e6)
@@ -151,21 +156,22 @@ def pareto(
     left.set_ylabel(ylabel)
     if "accuracy" in ylabel:
         left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    if below:
+        right.plot([], [], " ", label=f"({below} below)")
     handles, labels = right.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, columnspacing=1.4, frameon=False)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=7, columnspacing=1.2, handletextpad=0.5, frameon=False
+    )
     headline(figure, title)
     return figure
 
 
-def _trade(axes: Axes, costs: Array, y: Array, front: Sequence[int], chosen: int, limit: float) -> None:
+def _trade(axes: Axes, costs: Array, y: Array, front: Array, chosen: int, limit: float) -> None:
     """One panel: the candidates, the front of these two numbers as a staircase, and who was chosen."""
     steps = sorted(pareto_front(np.column_stack([-y, costs])), key=lambda i: costs[i])
     axes.plot(costs[steps], y[steps], drawstyle="steps-post", color=BLUE, linewidth=1.2, label="front of these two")
-    least = min(y[0], *y[front])
     beaten = np.setdiff1d(np.arange(1, len(y)), front)
-    seen = beaten[y[beaten] >= least]
-    more = f" ({len(beaten) - len(seen)} more below)" * (len(seen) < len(beaten))
-    axes.plot(costs[seen], y[seen], "o", mfc="none", mec=LIGHT, markersize=5, label=f"beaten{more}")
+    axes.plot(costs[beaten], y[beaten], "o", mfc="none", mec=LIGHT, markersize=5, label="beaten")
     best = np.setdiff1d(front, [0])
     axes.plot(costs[best], y[best], "o", color=BLUE, markersize=5, label="front of all three")
     axes.plot(costs[:1], y[:1], "D", color=BLACK, markersize=6, label="dense")

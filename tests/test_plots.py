@@ -383,8 +383,23 @@ def test_a_pareto_figure_tells_front_beaten_dense_and_chosen_apart() -> None:
     assert shown(right, "front of all three") == [[1, 0.8], [3, 0.85], [0.5, 0.5]]
     assert shown(left, "front of these two") == [[2, 0.8], [3, 0.85], [4, 0.9]]
     assert shown(right, "front of these two") == [[0.5, 0.5], [1, 0.8], [3, 0.85], [4, 0.9]]
-    assert shown(left, "beaten (1 more below)") == []
+    assert shown(left, "beaten") == [[6, 0.1]]
     assert [3.5, 3.5] in [list(line.get_xdata()) for line in right.lines]
+
+
+def test_a_pareto_figure_counts_what_lies_far_below_and_shows_the_rest_at_its_place() -> None:
+    quality, seconds, sizes = (
+        [0.98, 0.3, 0.9, 0.2, 0.95],
+        [5e-6, 1e-6, 3e-6, 9e-6, 4e-6],
+        [5000, 1000, 3000, 9000, 4000],
+    )
+    left, right = plots.pareto(quality, seconds, sizes, chosen=4).axes
+    assert shown(left, "chosen") == [[4, 0.95]]
+    assert shown(right, "front of all three") == [[3, 0.9], [4, 0.95]]
+    assert shown(left, "beaten") == []
+    assert "(2 below)" in [line.get_label() for line in right.lines]
+    left, _ = plots.pareto(quality, seconds, sizes, chosen=1).axes
+    assert shown(left, "chosen") == [[1, 0.3]], "who was chosen is always drawn"
 
 
 def test_slow_networks_are_drawn_in_milliseconds() -> None:
