@@ -17,6 +17,7 @@ from .errors import MinpruneError
 # The matrices here are small: a second thread gains little, and where another program wants its core, the two wait for
 # each other (a demo of half a minute took two). And "same seed, same bytes" holds at a fixed number of threads.
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
+REPAIRS = ("mean", "least_squares", "merge", "batch_norm")
 DATA = "digits, mnist, fashion-mnist, or a path: .npz, .csv, a folder of IDX files"
 
 
@@ -112,10 +113,17 @@ def _block(text: str) -> tuple[int, int]:
     return rows, columns
 
 
+def _kept(text: str) -> dict[str, float]:
+    """Read macs=0.5."""
+    kind, fraction = text.split("=")
+    return {kind: float(fraction)}
+
+
 # argparse names the type when it refuses a value.
 _sizes.__name__ = "list of layer sizes such as 300-100"
 _amount.__name__ = "fraction, or list such as dense1=0.3,dense2=0.5"
 _block.__name__ = "block such as 16x1"
+_kept.__name__ = "budget such as macs=0.5"
 
 
 def _demo(add: Adder) -> None:
@@ -167,21 +175,41 @@ def _prune(add: Adder) -> None:
     add("--by", choices=("neuron", "weight"), default="neuron", help="remove neurons, or mask single weights (neuron)")
     add("--block", type=_block, help="mask weights in whole blocks of rows x columns, such as 16x1")
     add("--criterion", help="how to score (taylor; weights magnitude_l1); minprune formulas --criteria lists all")
-    add("--strategy", choices=("global", "per-layer", "threshold"), default="global", help="how to choose (global)")
+    add("--strategy", choices=("global", "per-layer", "threshold", "budget"), help="how to choose (global)")
+    add("--remove", type=_amount, help="fraction, or by group: dense1=0.3,conv2=0.5, by weight dense1.W=0.9 (0.5)")
     add(
-        "--remove",
-        type=_amount,
-        default=0.5,
-        help="fraction, or by group: dense1=0.3,conv2=0.5, by weight dense1.W=0.9 (0.5)",
+        "--keep", type=_kept, help="a budget: the fraction to keep of neurons, params, macs, bytes or runtime: macs=0.5"
     )
     add("--rounds", type=int, default=1, help="in how many rounds (1)")
     schedules = ("linear", "cubic", "exponential")
     add("--schedule", choices=schedules, default="linear", help="how much each round removes (linear: the same)")
-    repairs = ("mean", "least_squares", "merge", "batch_norm")
-    add("--repair", choices=repairs, help="make up for the removed neurons without training")
+    add("--repair", choices=REPAIRS, help="make up for the removed neurons without training")
     add("--epochs", type=int, default=0, help="fine-tuning after each round (0)")
     _training(add)
     add("-o", "--output", default="pruned.npz", help="where the smaller network is saved (pruned.npz)")
+
+
+def _scan(add: Adder) -> None:
+    _model_and_data(add)
+    add("--criterion", default="taylor", help="how to score (taylor); minprune formulas --criteria lists all")
+    add("--repair", choices=REPAIRS, help="make up for the removed neurons without training")
+    add("--figure", help="also draw it, to this .png or .svg file")
+    add("--seed", type=int, default=0, help="for criteria that draw (0)")
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+
+
+def _choose(add: Adder) -> None:
+    _model_and_data(add)
+    add("--max-loss", type=float, help="the smallest network is wanted that loses at most so much accuracy: 0.01")
+    add("--max-runtime", type=float, help="upper limit of the seconds of a call: 50e-6")
+    add("--max-bytes", type=float, help="upper limit of the bytes of all arrays in memory: 20000")
+    add("--by", choices=("params", "macs", "bytes", "runtime"), default="params", help="what is to be small (params)")
+    add("--criteria", type=lambda text: text.split(","), help="which to try, separated by commas (taylor,curvature)")
+    add("--epochs", type=int, default=0, help="fine-tuning of every candidate (0)")
+    add("--batch", type=int, default=1, help="samples in a timed call (1)")
+    _training(add)
+    add("-o", "--output", help="also save the chosen network to this file (.npz)")
+    add("--figure", help="also draw all candidates, to this .png or .svg file")
 
 
 def _evaluate(add: Adder) -> None:
@@ -227,6 +255,16 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
         "Score, remove, repair and fine-tune.",
         "minprune prune model.npz digits --remove 0.5 --epochs 2 -o pruned.npz",
         _prune,
+    ),
+    "scan": (
+        "Remove fractions of each layer alone, and see what they cost.",
+        "minprune scan model.npz digits --criterion taylor --figure scan.png",
+        _scan,
+    ),
+    "choose": (
+        "Measure many smaller networks; choose the smallest that is good enough, or the best that is small enough.",
+        "minprune choose model.npz digits --max-loss 0.01 --criteria taylor -o chosen.npz --figure pareto.png",
+        _choose,
     ),
     "evaluate": ("Measure accuracy, size and runtime.", "minprune evaluate model.npz digits", _evaluate),
     "compare": ("Measure networks side by side.", "minprune compare model.npz pruned.npz --data digits", _compare),

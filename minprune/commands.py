@@ -12,9 +12,11 @@ import numpy as np
 from . import data as datasets
 from . import fetching
 from . import worked as worked_example
+from .choosing import CRITERIA as CHOOSE_CRITERIA
+from .choosing import choose as choose_network
 from .comparison import compare as compare_networks
 from .datasets.known import SETS
-from .errors import DataError, FileError
+from .errors import DataError, FileError, PlanError
 from .evaluation import evaluate as evaluate_network
 from .files import atomic_write
 from .formats import FORMATS, load, save
@@ -22,11 +24,13 @@ from .models import lenet5, mlp
 from .nn import Graph
 from .ops import OPS
 from .optim import AdamW, Cosine
+from .pruning.budget import KINDS, Budget
 from .pruning.deciding import Global, PerLayer, Strategy, Threshold
 from .pruning.schedule import FineTune
 from .pruning.schedule import prune as prune_network
 from .pruning.weight_schedule import prune_weights
 from .reports import table
+from .scanning import sensitivity_scan
 from .scores import CRITERIA
 from .scores import score as score_network
 from .sparse_networks import storage
@@ -156,10 +160,7 @@ def prune(args: Namespace) -> Outcome:
     _can_be_written(args.output)
     net = load(args.model)
     data = _for_network(net, args, args.data)
-    finetune = None
-    if args.epochs:
-        finetune = FineTune(args.epochs, AdamW(args.lr, weight_decay=0.0), args.batch_size, Cosine())
-    how = {"strategy": _strategy(args), "rounds": args.rounds, "schedule": args.schedule, "finetune": finetune}
+    how = {"strategy": _strategy(args), "rounds": args.rounds, "schedule": args.schedule, "finetune": _finetune(args)}
     how |= {"rng": args.seed, "progress": True}
     result: Any
     if args.by == "weight":
@@ -184,12 +185,73 @@ def prune(args: Namespace) -> Outcome:
     }
 
 
+def _finetune(args: Namespace) -> FineTune | None:
+    if not args.epochs:
+        return None
+    return FineTune(args.epochs, AdamW(args.lr, weight_decay=0.0), args.batch_size, Cosine())
+
+
 def _strategy(args: Namespace) -> Strategy:
-    if isinstance(args.remove, dict):
-        return PerLayer(args.remove)
+    if args.keep is not None:
+        if args.remove is not None or args.strategy not in (None, "budget"):
+            raise PlanError("--keep is a budget; it takes no --remove, and no --strategy but budget")
+        unknown = [kind for kind in args.keep if kind not in KINDS]
+        if unknown:
+            raise PlanError(f"--keep {unknown[0]}: expected one of {', '.join(KINDS)}, as in macs=0.5")
+        return Budget(**args.keep)
+    if args.strategy == "budget":
+        raise PlanError("--strategy budget: say what to keep, as in --keep macs=0.5")
+    remove = 0.5 if args.remove is None else args.remove
+    if isinstance(remove, dict):
+        return PerLayer(remove)
     if args.strategy == "threshold":
-        return Threshold(quantile=args.remove)
-    return PerLayer(args.remove) if args.strategy == "per-layer" else Global(args.remove)
+        return Threshold(quantile=remove)
+    return PerLayer(remove) if args.strategy == "per-layer" else Global(remove)
+
+
+def scan(args: Namespace) -> Outcome:
+    """What each group can spare alone."""
+    net = load(args.model)
+    data = _for_network(net, args, args.data)
+    found = sensitivity_scan(net, data, args.criterion, repair=args.repair, rng=args.seed, progress=True)
+    if args.figure:
+        from . import plots
+
+        plots.save(plots.sensitivity_scan(found.curves(), f"{found.evaluated_on} {found.measure}"), args.figure)
+    return str(found), found.as_dict()
+
+
+def choose(args: Namespace) -> Outcome:
+    """Choose among many smaller networks; judge the winner on the test part."""
+    if args.output:
+        _can_be_written(args.output)
+    net = load(args.model)
+    data = _for_network(net, args, args.data)
+    found = choose_network(
+        net,
+        data,
+        max_loss=args.max_loss,
+        max_runtime=args.max_runtime,
+        max_bytes=args.max_bytes,
+        smallest_by=args.by,
+        criteria=args.criteria or CHOOSE_CRITERIA,
+        finetune=_finetune(args),
+        batch=args.batch,
+        rng=args.seed,
+        progress=True,
+    )
+    test = {"dense": net, "chosen": found.net}
+    judged = {name: evaluate_network(it, data, runtime=(), progress=False) for name, it in test.items()}
+    lines = [found.report(), "", "on the test part:"]
+    lines += [f"{name}: {', '.join(f'{m} {v:.4f}' for m, v in ev.quality().items())}" for name, ev in judged.items()]
+    if args.output:
+        save(found.net, args.output)
+        lines.append(f"saved to {args.output}")
+    if args.figure:
+        from . import plots
+
+        plots.save(plots.pareto(**found.for_plot()), args.figure)
+    return "\n".join(lines), found.as_dict() | {"test": {name: ev.as_dict() for name, ev in judged.items()}}
 
 
 def evaluate(args: Namespace) -> Outcome:

@@ -24,6 +24,9 @@ from .ops import Array
 
 BLACK, GREY = "#000000", "#666666"
 BLUE, ORANGE, GREEN, PURPLE, VERMILION, SKY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"
+LINES = (BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # one more than LINES: the pair repeats only after 56 curves
+DASHES = ("-", "--", "-.", ":")
 DPI = 150
 METADATA = {".png": {"Software": None}, ".svg": {"Date": None}}  # nothing in a file that changes by itself
 

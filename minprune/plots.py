@@ -15,14 +15,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
+from .choice_figures import pareto, sensitivity_scan
 from .drawing import (
     BLACK,
     BLUE,
-    GREEN,
+    DASHES,
     GREY,
+    LINES,
+    MARKERS,
     ORANGE,
-    PURPLE,
-    SKY,
     VERMILION,
     finite,
     headline,
@@ -36,11 +37,17 @@ from .errors import DataError, ShapeError
 from .mosaics import weight_images
 from .ops import Array
 
-__all__ = ["accuracy_against_removed", "predictions", "save", "score_bars", "speed_size", "weight_images"]
+__all__ = [
+    "accuracy_against_removed",
+    "pareto",
+    "predictions",
+    "save",
+    "score_bars",
+    "sensitivity_scan",
+    "speed_size",
+    "weight_images",
+]
 
-LINES = (BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # one more than LINES: the pair repeats only after 56 curves
-DASHES = ("-", "--", "-.", ":")
 LABELLED = 32  # more bars than this are sorted and lose their names and outlines
 
 

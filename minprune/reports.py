@@ -80,7 +80,7 @@ def summary(net: Graph) -> str:
     rows: list[tuple[Any, ...]] = []
     for name, node in net.nodes.items():
         parameters = sum(prod(shape) for shape in node.layer.param_shapes().values())
-        rows.append((name, _describe(node.layer), str(shapes.get(name, "?")), parameters, counts.get(name, "?")))
+        rows.append((name, brief(node.layer), str(shapes.get(name, "?")), parameters, counts.get(name, "?")))
     total = sum(row[3] for row in rows)
     rows.append(("total", "", "", total, sum(counts.values()) if counts else "?"))
     lines = [table(("node", "layer", "output", "parameters", "MACs"), rows, left=3)]
@@ -90,11 +90,18 @@ def summary(net: Graph) -> str:
     return "\n".join(lines)
 
 
-def _describe(layer: Any) -> str:
-    """A layer as one would write it, settings at their default left out."""
+def brief(described: Any) -> str:
+    """A layer or a strategy (a dataclass) as one would write it, settings at their default left out.
+
+    Examples
+    --------
+    >>> from minprune.layers import Conv2d
+    >>> brief(Conv2d(1, 20, 5, padding=2))
+    'Conv2d(inputs=1, outputs=20, kernel=(5, 5), padding=(2, 2))'
+    """
     given = [
-        f"{field.name}={getattr(layer, field.name)}"
-        for field in fields(layer)
-        if getattr(layer, field.name) not in (field.default, (field.default,) * getattr(layer, "rank", 1))
+        f"{field.name}={getattr(described, field.name)}"
+        for field in fields(described)
+        if getattr(described, field.name) not in (field.default, (field.default,) * getattr(described, "rank", 1))
     ]
-    return f"{type(layer).__name__}({', '.join(given)})"
+    return f"{type(described).__name__}({', '.join(given)})"

@@ -45,7 +45,7 @@ def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> None:
     order = (
-        *("train", "score", "agreement", "prune", "evaluate", "compare"),
+        *("train", "score", "agreement", "prune", "scan", "choose", "evaluate", "compare"),
         *("formulas", "data", "worked", "listing", "demo"),
     )
     assert set(order) == set(COMMANDS)
@@ -92,6 +92,8 @@ def test_json_is_json_for_every_command_that_reads_a_model(model: Path, capsys: 
             "1",
         ],
         ["evaluate", "model.npz", "digits"],
+        ["scan", "model.npz", "digits", "--repair", "mean"],
+        ["choose", "model.npz", "digits", "--max-bytes", "4000", "--criteria", "taylor", "--by", "macs"],
         ["agreement", "model.npz", "digits", "--criteria", "taylor,inverse_sensitivity", "--ranking", "per-layer"],
         ["compare", "model.npz", "pruned.npz", "--data", "digits"],
         ["formulas", "--criteria"],
@@ -149,6 +151,38 @@ def test_what_is_for_weights_or_neurons_only_is_refused_for_the_other(
     with pytest.raises(SystemExit):
         main([*words, "--block", "16"])
     assert "invalid block such as 16x1 value: '16'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("budget", "size"), [("macs", "macs"), ("params", "params"), ("bytes", "bytes_memory")])
+def test_pruning_keeps_to_a_budget(budget: str, size: str, model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["prune", "model.npz", "digits", "--strategy", "budget", "--keep", f"{budget}=0.6", "--json"]
+    content = json.loads(run(capsys, *words))
+    assert 0.5 * content["before"][size] < content["after"][size] <= 0.6 * content["before"][size]
+
+
+def test_a_budget_is_said_by_keep_alone(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = ("prune", "model.npz", "digits")
+    assert "it takes no --remove, and no --strategy but" in failure(
+        capsys, *start, "--keep", "macs=0.5", "--remove", "0"
+    )
+    assert "it takes no --remove" in failure(capsys, *start, "--keep", "macs=0.5", "--strategy", "global")
+    assert "--keep flops: expected one of neurons, params" in failure(capsys, *start, "--keep", "flops=0.5")
+    assert "say what to keep, as in --keep macs=0.5" in failure(capsys, *start, "--strategy", "budget")
+
+
+def test_the_choice_is_saved_drawn_and_judged_on_the_test_part(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = "choose model.npz digits --max-loss 0.5 --criteria taylor --epochs 1 -o small.npz --figure front.png"
+    text = run(capsys, *words.split())
+    assert text.startswith("chosen: taylor, ")
+    assert "on the test part:\ndense: accuracy 0." in text
+    assert "saved to small.npz" in text
+    assert (model.parent / "small.npz").stat().st_size < model.stat().st_size
+    assert (model.parent / "front.png").stat().st_size > 0
+
+
+def test_a_choice_needs_a_wish_and_a_place_that_can_be_written(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "nothing is asked for" in failure(capsys, "choose", "model.npz", "digits")
+    assert "does not exist; make it first" in failure(capsys, "choose", "model.npz", "digits", "-o", "no/where.npz")
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(

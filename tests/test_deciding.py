@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from networks import EXAMPLES
 
 import minprune as mp
-from minprune.errors import PlanError
-from minprune.pruning.deciding import NORMALISATIONS, Strategy, Threshold, lowest, normalised
+from minprune.errors import PlanError, StructureError
+from minprune.pruning.deciding import Strategy, Threshold
+from minprune.pruning.ranking import NORMALISATIONS, comparable, lowest, removal_order
 from minprune.scores import Scores
 
 INF = float("inf")
+ALONE = [how for how in NORMALISATIONS if how != "mac"]  # those that need to know nothing but the scores
 
 
 def scores(**groups: Any) -> Scores:
@@ -70,6 +73,20 @@ def test_nothing_can_be_decided_without_scores() -> None:
             mp.decide(scores(), strategy)
 
 
+def test_scores_of_weights_choose_no_neurons() -> None:
+    net = mp.Sequential(mp.Dense(3, 5), mp.ReLU(), mp.Dense(5, 2))
+    with pytest.raises(PlanError, match="decide chooses neurons, but these are scores by weight; take them from score"):
+        mp.decide(mp.score(net, criterion="magnitude_l1", by="weight"), mp.Global(1))
+
+
+def test_scores_of_groups_that_their_network_lacks_are_refused() -> None:
+    net = mp.Sequential(mp.Dense(3, 5), mp.ReLU(), mp.Dense(5, 2))
+    with pytest.raises(StructureError, match="no group is called 'a'; there are input, dense1, dense2"):
+        mp.decide(Scores("by hand", {"a": np.ones(2)}, net=net), mp.Global(1))
+    with pytest.raises(StructureError, match="dense1: no neuron 5; expected 0 to 4"):
+        mp.decide(Scores("by hand", {"dense1": np.ones(6)}, net=net), mp.Global(1))
+
+
 def test_the_plan_says_where_it_comes_from() -> None:
     plan = mp.decide(Scores("taylor", {"a": np.array([1.0, 2.0])}, "0123"), mp.Global(1))
     assert plan.fingerprint == "0123"
@@ -89,7 +106,7 @@ def test_at_a_tie_the_lower_index_and_the_earlier_group_go_first() -> None:
 def test_an_infinite_score_is_never_dropped() -> None:
     assert lowest(np.array([INF, 1, INF, 0])) == [3, 1]
     assert drop(mp.Global(1), a=[INF, 5], b=[INF, INF]) == {"a": [1]}
-    for how in NORMALISATIONS:
+    for how in ALONE:
         assert drop(mp.Global(2, normalise=how), a=[INF, 5, 1], b=[INF, INF]) == {"a": [1, 2]}
         with pytest.raises(PlanError, match=r"Global: 1 more neurons were to go, but 1 of each .* a score of \+∞"):
             drop(mp.Global(3, normalise=how), a=[INF, 5, 1], b=[INF, INF])
@@ -109,6 +126,15 @@ def test_minus_infinity_goes_first() -> None:
 def test_global_leaves_one_neuron_in_every_group_and_goes_on_elsewhere() -> None:
     assert drop(mp.Global(0.5), a=[0.1, 0.2], b=[0.3, 1.0]) == {"a": [0], "b": [0]}
     assert drop(mp.Global(2, at_least=2), a=[0, 0, 0], b=[5, 4, 6]) == {"a": [0], "b": [1]}
+
+
+def test_global_leaves_one_neuron_in_every_layer_also_where_several_make_a_group() -> None:
+    net = EXAMPLES["tied across concat"]()  # a makes neurons 0 and 1, b the rest; c makes 0 to 2, d the rest
+    made = Scores("by hand", {"a": np.array([0.0, 1, 2, 3, 4])}, net=net)
+    assert removal_order(made) == [("a", 0), ("a", 2), ("a", 3)]
+    mp.decide(made, mp.Global(3)).check(net)
+    with pytest.raises(PlanError, match="Global: 1 more neurons were to go"):
+        mp.decide(made, mp.Global(4))
 
 
 def test_a_strategy_that_would_empty_a_group_is_refused() -> None:
@@ -175,14 +201,36 @@ def test_exactly_one_threshold_must_be_given() -> None:
     ],
 )
 def test_a_normalisation_is_its_formula_over_the_finite_scores(how: str, expected: list[float]) -> None:
-    np.testing.assert_allclose(normalised(np.array([3, -1, INF, 4.0]), how), expected, rtol=1e-15)
+    np.testing.assert_allclose(comparable(scores(a=[3, -1, INF, 4]), how)["a"], expected, rtol=1e-15)
 
 
-@pytest.mark.parametrize("how", NORMALISATIONS)
+@pytest.mark.parametrize("how", ALONE)
 def test_zeros_and_infinities_are_normalised_without_harm(how: str) -> None:
-    values = normalised(np.zeros(2), how)
-    assert np.isfinite(values).all()
-    assert (normalised(np.array([INF, INF]), how) == INF).all()
+    values = comparable(scores(a=[0, 0], b=[INF, INF]), how)
+    assert np.isfinite(values["a"]).all()
+    assert (values["b"] == INF).all()
+
+
+def test_per_mac_divides_by_what_the_removal_of_the_neuron_saves() -> None:
+    net = mp.Sequential(mp.Dense(3, 5), mp.ReLU(), mp.Dense(5, 4), mp.ReLU(), mp.Dense(4, 2))
+    made = Scores("by hand", {"dense1": np.array([14.0, 7, INF, -7, 0]), "dense2": np.arange(4.0)}, net=net)
+    levels = comparable(made, "mac")
+    assert levels["dense1"].tolist() == [2, 1, INF, -1, 0]  # 3 products in its row, 4 in the columns that read it
+    assert levels["dense2"].tolist() == [0, 1 / 7, 2 / 7, 3 / 7]  # 5 and 2
+    even = Scores("even", {"dense1": np.ones(5), "dense2": np.ones(4)}, net=mp.Sequential(*_one_dear_layer()))
+    assert mp.decide(even, mp.Global(2)).drop == {"dense1": [0, 1]}
+    assert mp.decide(even, mp.Global(2, normalise="mac")).drop == {"dense2": [0, 1]}  # the dearer ones
+
+
+def _one_dear_layer() -> tuple[Any, ...]:
+    return mp.Dense(3, 5), mp.ReLU(), mp.Dense(5, 4), mp.ReLU(), mp.Dense(4, 99)
+
+
+def test_per_mac_needs_to_know_the_network() -> None:
+    with pytest.raises(
+        PlanError, match=r"normalise='mac' needs the network, which these scores do not know; take them"
+    ):
+        drop(mp.Global(1, normalise="mac"), a=[1, 2])
 
 
 def test_normalising_makes_groups_of_different_scale_comparable() -> None:
@@ -193,7 +241,7 @@ def test_normalising_makes_groups_of_different_scale_comparable() -> None:
 
 
 def test_an_unknown_normalisation_is_refused() -> None:
-    with pytest.raises(PlanError, match="unknown normalisation 'sum'; expected one of none, mean, max, l2, rank"):
+    with pytest.raises(PlanError, match="unknown normalisation 'sum'; expected one of none, mean, max, l2, rank, mac"):
         drop(mp.Global(1, normalise="sum"), a=[1, 2])
 
 

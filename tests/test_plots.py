@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,6 +44,10 @@ def drawn(kind: str) -> Figure:
         return plots.weight_images(W, W[[0, 3, 4]], [1, 2], [3, 1, 2, 4, 5], shape=(2, 3))
     if kind == "predictions":
         return plots.predictions([[0, 1], [1, 0]], [[0.2, 0.7], [0.8, 0.1]], [[0.1, 0.8], [0.7, 0.3]])
+    if kind == "sensitivity_scan":
+        return plots.sensitivity_scan({"dense1": ([0, 0.5], [0.9, 0.8]), "conv1": ([0, 0.5], [0.9, 0.4])})
+    if kind == "pareto":
+        return plots.pareto([0.9, 0.8, 0.7], [3e-5, 2e-5, 4e-5], [3000, 1000, 2000], 1, {"quality": 0.75}, title="a")
     assert kind == "speed_size", f"{kind}: draw one here, so that it is tested"
     return plots.speed_size({"parameters": (2000, 500)}, title="gains")
 
@@ -339,3 +344,80 @@ def test_every_quantity_is_a_bar_of_pruned_over_dense_beside_both_numbers() -> N
 def test_gains_without_a_ratio_are_refused(rows, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(DataError, match=message):
         plots.speed_size(rows)
+
+
+# What each layer can spare; what accuracy costs -----------------------------------------------------------------------
+
+
+def test_a_scan_has_a_line_for_each_group_through_its_numbers() -> None:
+    (axes,) = plots.sensitivity_scan({"a": ([0, 0.5], [0.9, 0.8]), "b": ([0.25], [0.7])}).axes
+    assert {line.get_label(): line.get_xydata().tolist() for line in axes.lines} == {
+        "a": [[0, 0.9], [0.5, 0.8]],
+        "b": [[0.25, 0.7]],
+    }
+    assert axes.yaxis.get_major_formatter()(0.5) == "50%"
+    (other,) = plots.sensitivity_scan({"a": ([0, 0.5], [2.5, 3])}, ylabel="rmse").axes
+    assert "%" not in other.yaxis.get_major_formatter()(2.5)
+
+
+def test_a_scan_refuses_what_is_no_curve() -> None:
+    with pytest.raises(DataError, match="curves: expected at least one, got none"):
+        plots.sensitivity_scan({})
+    with pytest.raises(ShapeError, match="a: expected as many values as fractions, 2, got 1"):
+        plots.sensitivity_scan({"a": ([0, 0.5], [0.9])})
+    with pytest.raises(DataError, match="a: expected finite numbers, got nan"):
+        plots.sensitivity_scan({"a": ([0], [np.nan])})
+
+
+def shown(axes: Axes, label: str) -> list[list[float]]:
+    (line,) = (line for line in axes.lines if str(line.get_label()).startswith(label))
+    return line.get_xydata().tolist()
+
+
+def test_a_pareto_figure_tells_front_beaten_dense_and_chosen_apart() -> None:
+    quality, seconds, sizes = [0.9, 0.8, 0.85, 0.5, 0.1], [4e-6, 2e-6, 3e-6, 5e-6, 6e-6], [4000, 1000, 3000, 500, 9000]
+    left, right = plots.pareto(quality, seconds, sizes, chosen=2, limits={"bytes": 3500}).axes
+    assert shown(left, "dense") == [[4, 0.9]]
+    assert shown(left, "chosen") == [[3, 0.85]]
+    assert shown(left, "front of all three") == [[2, 0.8], [3, 0.85], [5, 0.5]]
+    assert shown(right, "front of all three") == [[1, 0.8], [3, 0.85], [0.5, 0.5]]
+    assert shown(left, "front of these two") == [[2, 0.8], [3, 0.85], [4, 0.9]]
+    assert shown(right, "front of these two") == [[0.5, 0.5], [1, 0.8], [3, 0.85], [4, 0.9]]
+    assert shown(left, "beaten") == [[6, 0.1]]
+    assert [3.5, 3.5] in [list(line.get_xdata()) for line in right.lines]
+
+
+def test_a_pareto_figure_counts_what_lies_far_below_and_shows_the_rest_at_its_place() -> None:
+    quality, seconds, sizes = (
+        [0.98, 0.3, 0.9, 0.2, 0.95],
+        [5e-6, 1e-6, 3e-6, 9e-6, 4e-6],
+        [5000, 1000, 3000, 9000, 4000],
+    )
+    left, right = plots.pareto(quality, seconds, sizes, chosen=4).axes
+    assert shown(left, "chosen") == [[4, 0.95]]
+    assert shown(right, "front of all three") == [[3, 0.9], [4, 0.95]]
+    assert shown(left, "beaten") == []
+    assert "(2 below)" in [line.get_label() for line in right.lines]
+    left, _ = plots.pareto(quality, seconds, sizes, chosen=1).axes
+    assert shown(left, "chosen") == [[1, 0.3]], "who was chosen is always drawn"
+
+
+def test_slow_networks_are_drawn_in_milliseconds() -> None:
+    left, _ = plots.pareto([0.9, 0.8], [0.02, 0.01], [2, 1], chosen=1).axes
+    assert left.get_xlabel() == "time of a call (ms)"
+    assert shown(left, "chosen") == [[10, 0.8]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (([0.9], [1e-5, 2e-5], [3], 0), ShapeError, "expected three vectors of one length, got 1, 2, 1"),
+        (([0.9], [1e-5], [3], 1), DataError, "chosen is 1, expected an index from 0 to 0"),
+        (([0.9], [0.0], [3], 0), DataError, "expected times and bytes above 0, got 0"),
+        (([np.nan], [1e-5], [3], 0), DataError, "quality: expected finite numbers, got nan"),
+        (([], [], [], 0), DataError, "quality: expected at least one number, got none"),
+    ],
+)
+def test_a_pareto_figure_refuses_what_it_cannot_draw(arguments: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        plots.pareto(*arguments)

@@ -1,4 +1,4 @@
-"""Deciding: from scores to a plan, by one of the three strategies of the document (3.2.2).
+"""Deciding: from scores to a plan, by one of the three strategies of the document (3.2.2); `Budget` is a fourth.
 
 The lowest scores go first; at a tie the lower index goes first. A score of +∞ is never dropped.
 """
@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..errors import PlanError
-from ..scores import Scores, Vector
+from ..neurons import check_neuron
+from ..scores import Scores
 from .plan import Plan
+from .ranking import by_group, how_many, lowest, removal_order
+from .reasons import evidence
+from .sizes import sizes_without
 
 Sizes = Mapping[str, int]
 
@@ -29,6 +33,14 @@ class Strategy(Protocol):
         """The strategy that brings a network with `now` neurons to this share of the way from `dense` to the end."""
 
 
+@runtime_checkable
+class Telling(Protocol):
+    """A strategy that has more to say about what it chose than its settings do."""
+
+    def outcome(self, scores: Scores, drop: Mapping[str, list[int]]) -> str:
+        """What came of it, for the plan's reason."""
+
+
 def decide(scores: Scores, strategy: Strategy, block: tuple[int, int] | None = None) -> Any:
     """Apply a strategy to scores.
 
@@ -36,7 +48,7 @@ def decide(scores: Scores, strategy: Strategy, block: tuple[int, int] | None = N
     ----------
     scores : Scores
         From `score`.
-    strategy : Global, PerLayer or Threshold
+    strategy : Global, PerLayer, Threshold or Budget
         How to choose.
     block : (int, int), optional
         For scores of weights: drop them in blocks of so many rows and columns; see `minprune.pruning.weight_deciding`.
@@ -44,12 +56,15 @@ def decide(scores: Scores, strategy: Strategy, block: tuple[int, int] | None = N
     Returns
     -------
     Plan or WeightPlan
-        For networks of the structure that was scored; a `WeightPlan` where weights were scored.
+        For networks of the structure that was scored; a `WeightPlan` where weights were scored. `Plan.explain` tells
+        why.
 
     Raises
     ------
     PlanError
         When there are no scores, or the strategy would empty a group, or cannot find as many neurons as it should drop.
+    StructureError
+        When the scores are of groups that their network does not have.
 
     Examples
     --------
@@ -69,30 +84,15 @@ def decide(scores: Scores, strategy: Strategy, block: tuple[int, int] | None = N
         return decide_weights(scores, strategy, block)
     if block is not None:
         raise PlanError(f"block is {block!r}, but neurons were scored; score weights with score(…, by='weight')")
-    return Plan(strategy.choose(scores), scores.fingerprint, f"{scores.criterion}, {strategy}")
-
-
-def lowest(values: Vector) -> list[int]:
-    """Indices from the lowest finite score up, lower index first at a tie; +∞ left out.
-
-    Examples
-    --------
-    >>> lowest(np.array([2.0, 1.0, np.inf, 1.0]))
-    [1, 3, 0]
-    """
-    order = np.argsort(values, kind="stable")
-    return [int(j) for j in order if values[j] < np.inf]
-
-
-def _amount(amount: float, size: int, name: str) -> int:
-    """How many of `size` neurons a ratio or a count means."""
-    if isinstance(amount, bool) or not isinstance(amount, int | float | np.integer | np.floating) or not amount >= 0:
-        raise PlanError(f"{name}: {amount!r} is neither a fraction from 0 to 1 nor a count")
-    if isinstance(amount, int | np.integer):
-        return int(amount)
-    if amount > 1:
-        raise PlanError(f"{name}: the fraction removed is {amount}, expected at most 1")
-    return floor(amount * size + 1e-9)  # 0.29 * 100 must be 29
+    if scores.net is not None:
+        for group, values in scores.items():
+            check_neuron(scores.net, group, len(values) - 1)
+    drop = strategy.choose(scores)
+    reason = f"{scores.criterion}, {strategy}"
+    if isinstance(strategy, Telling):
+        reason = f"{reason}; {strategy.outcome(scores, drop)}"
+    sizes = {} if scores.net is None else sizes_without(scores.net, drop)
+    return Plan(drop, scores.fingerprint, reason, evidence(scores, getattr(strategy, "normalise", None), drop), sizes)
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class PerLayer:
         unknown = [group for group in given if group not in sizes]
         if unknown:
             raise PlanError(f"{unknown[0]}: no scores for this group; there are some for {', '.join(sizes)}")
-        return {group: _amount(amount, sizes[group], group) for group, amount in given.items()}
+        return {group: how_many(amount, sizes[group], group) for group, amount in given.items()}
 
     def counts(self, sizes: Sizes) -> dict[str, int]:
         """How many neurons of every group go."""
@@ -224,39 +224,6 @@ class PerLayer:
         return PerLayer(counts, self.at_least)
 
 
-NORMALISATIONS = ("none", "mean", "max", "l2", "rank")
-
-
-def normalised(values: Vector, how: str) -> Vector:
-    """Make the scores of one group comparable with another's; +∞ stays +∞.
-
-    Parameters
-    ----------
-    values : array (n,)
-        Scores of one group.
-    how : {"none", "mean", "max", "l2", "rank"}
-        Divide by the mean or maximum modulus or by the root of the sum of squares; or replace by rank / n.
-
-    Examples
-    --------
-    >>> normalised(np.array([1.0, 3.0]), "mean")
-    array([0.5, 1.5])
-    >>> normalised(np.array([7.0, 5.0, 6.0]), "rank").round(2)
-    array([1.  , 0.33, 0.67])
-    """
-    if how not in NORMALISATIONS:
-        raise PlanError(f"unknown normalisation {how!r}; expected one of {', '.join(NORMALISATIONS)}")
-    finite = values[np.isfinite(values)]
-    if how == "none" or not len(finite):
-        return values
-    if how == "rank":
-        ranks = np.empty(len(values))
-        ranks[np.argsort(values, kind="stable")] = np.arange(1, len(values) + 1) / len(values)
-        return np.where(np.isposinf(values), np.inf, ranks)
-    size = {"mean": np.abs(finite).mean(), "max": np.abs(finite).max(), "l2": np.sqrt((finite**2).sum())}[how]
-    return values / size if size > 0 else values
-
-
 @dataclass(frozen=True)
 class Global:
     """Rank the neurons of all scored groups together and drop the lowest (the document's global strategy).
@@ -267,8 +234,10 @@ class Global:
         A float is the fraction of all n neurons that goes (``floor(fraction·n)``), an int their number.
     at_least : int
         How many neurons of each group stay in any case, so that no layer empties.
-    normalise : {"none", "mean", "max", "l2", "rank"}
-        How scores of different groups are made comparable; see `normalised`.
+    normalise : {"none", "mean", "max", "l2", "rank", "mac"}
+        How scores of different groups are made comparable: within each group divided by their mean or largest modulus
+        or by their l2 norm, replaced by their rank, or divided by the multiply-accumulates that the removal of the
+        neuron saves; see `minprune.pruning.ranking.comparable`.
 
     Notes
     -----
@@ -287,31 +256,18 @@ class Global:
 
     def count(self, sizes: Sizes) -> int:
         """How many neurons of all groups together go."""
-        return _amount(self.amount, sum(sizes.values()), "Global")
+        return how_many(self.amount, sum(sizes.values()), "Global")
 
     def choose(self, scores: Scores) -> dict[str, list[int]]:
         """The lowest of all, as long as their group can spare them."""
-        sizes = {group: len(values) for group, values in scores.items()}
-        count = self.count(sizes)
-        ranked = [
-            (float(level), group, j)
-            for group, values in scores.items()
-            for level in [normalised(values, self.normalise)]
-            for j, level in enumerate(level)
-            if level < np.inf
-        ]
-        ranked.sort(key=lambda entry: entry[0])  # stable: at a tie the earlier group and the lower index go first
-        drop: dict[str, list[int]] = {group: [] for group in scores}
-        for _, group, j in ranked:
-            if count and len(drop[group]) < sizes[group] - self.at_least:
-                drop[group].append(j)
-                count -= 1
-        if count:
+        count = self.count({group: len(values) for group, values in scores.items()})
+        order = removal_order(scores, self.normalise, self.at_least)
+        if count > len(order):
             raise PlanError(
-                f"Global: {count} more neurons were to go, but {self.at_least} of each group must stay, "
+                f"Global: {count - len(order)} more neurons were to go, but {self.at_least} of each group must stay, "
                 "and so must all with a score of +∞"
             )
-        return drop
+        return by_group(order[:count], scores)
 
     def part(self, share: float, dense: Sizes, now: Sizes) -> Global:
         """The count that brings the whole this share of the way."""

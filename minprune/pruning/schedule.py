@@ -16,6 +16,7 @@ from ..nn import Graph
 from ..optim import Adam, Optimizer, OptimizerState, Schedule
 from ..scores import Criterion, score
 from ..train import fit
+from .budget import anchored
 from .deciding import Global, Strategy
 from .pacing import Course, check_schedule
 from .plan import Plan
@@ -128,7 +129,7 @@ def prune(
         test part is never touched.
     criterion : str or Criterion
         See `minprune.criteria`.
-    strategy : Global, PerLayer or Threshold
+    strategy : Global, PerLayer, Threshold or Budget
         Its fraction is the final total, however many rounds it takes.
     rounds : int
         In how many parts to remove, scoring anew before each. Without fine-tuning all of them together are the removal
@@ -190,12 +191,13 @@ def prune(
     course: Course | None = None
     drop: dict[str, list[int]] = {}  # of the given network
     now = _Standing(net, {}, net, state)
+    strategy = anchored(strategy, net, progress)
     for number in range(1, rounds + 1):
         scores = score(now.small, train, criterion, loss=loss, groups=groups, rng=generator, progress=progress)
         course = course or Course.starting(strategy, schedule, scores)
         groups = list(
             course.dense
-        )  # a depthwise convolution left with one channel makes a new group: not in the rounds
+        )  # a depthwise convolution left with one channel makes a new group: not later
         plan = course.decide(scores, drop, number / rounds)
         drop = joined(net, now.small, drop, plan.drop)
         now = now.without(plan, repair, train)

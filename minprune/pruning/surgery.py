@@ -21,6 +21,7 @@ from ..ops import Array
 from ..recording import with_gates
 from .plan import Plan
 from .repair import Repair, repaired
+from .sizes import only_selected
 from .weight_plan import WeightPlan, mask_weights
 
 TRIAL_SAMPLES = 64  # how many inputs a certificate is taken on
@@ -135,7 +136,7 @@ def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any
 def _with_selects(net: Graph, plan: Plan) -> Graph:
     """Put a `Select` of all features behind every input that is to lose some, unless only Selects read it."""
     losing = [value for value in net.inputs if any(value in net.neurons[name].channels for name in plan.drop)]
-    selects = {value: f"{value}.select" for value in losing if not _only_selected(net, value)}
+    selects = {value: f"{value}.select" for value in losing if not only_selected(net, value)}
     if not selects:
         return net
     nodes: dict[str, Node] = {}
@@ -148,10 +149,6 @@ def _with_selects(net: Graph, plan: Plan) -> Graph:
     for name, node in net.nodes.items():
         nodes[name] = Node(node.layer, tuple(selects.get(source, source) for source in node.inputs))
     return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes, net.masks)
-
-
-def _only_selected(net: Graph, value: str) -> bool:
-    return all(isinstance(node.layer, Select) for node in net.nodes.values() if value in node.inputs)
 
 
 def _cut(net: Graph, plan: Plan) -> Graph:

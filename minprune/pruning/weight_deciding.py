@@ -14,7 +14,8 @@ from ..errors import PlanError
 from ..ops import Array
 from ..scores import Scores
 from ..sparse import as_blocks, as_matrix, check_block
-from .deciding import Global, PerLayer, Strategy, Threshold, _amount, normalised
+from .deciding import Global, PerLayer, Strategy, Threshold
+from .ranking import comparable
 from .weight_plan import WeightPlan
 
 Kept = dict[str, Array]  # parameter -> bool for every weight or block that has a score
@@ -114,8 +115,8 @@ def _kept(scores: Mapping[str, Array], strategy: Strategy) -> Kept:
             left |= _without_lowest({name: scores[name]}, amount, strategy.at_least, name)
         return left
     if isinstance(strategy, Global):
-        count = _amount(strategy.amount, sum(values.size for values in scores.values()), "Global")
-        levels = {name: normalised(values, strategy.normalise) for name, values in scores.items()}
+        count = strategy.count({name: values.size for name, values in scores.items()})
+        levels = comparable(Scores("", scores), strategy.normalise)
         return _without_lowest(levels, count, strategy.at_least, "Global")
     raise PlanError(f"weights are chosen by Global, PerLayer or Threshold, got {strategy!r}")
 

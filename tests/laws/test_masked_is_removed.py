@@ -5,16 +5,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 from networks import EXAMPLES, inputs, networks, plans, whole
 
 import minprune as mp
-from minprune.errors import MinpruneError
-from minprune.neurons import NeuronGroup
+from minprune.errors import MinpruneError, PlanError
+from minprune.neurons import NeuronGroup, fingerprint, hidden
 from minprune.nn import Graph
 from minprune.ops import exact
 from minprune.pruning import surgery
+from minprune.reports import macs
+from minprune.scores import Scores
 
 QUICK = settings(max_examples=70, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 SLOW_NUMBERS = settings(QUICK, max_examples=40)  # rationals take their time
@@ -102,6 +104,79 @@ def test_masked_is_removed_in_float64(data: st.DataObject) -> None:
 def test_masked_is_removed_exactly_in_rationals(data: st.DataObject) -> None:
     net, plan = draw_both(data, exact=True)
     assert_masked_is_removed(net, plan, whole_inputs(net))
+
+
+def sizes(net: Graph) -> dict[str, int]:
+    return {
+        "neurons": sum(net.neurons[group].size for group in hidden(net)),
+        "params": sum(array.size for array in net.params.values()),
+        "macs": sum(macs(net, net.input_shapes or {}).values()),
+        "bytes": sum(array.nbytes for array in net.arrays.values()),
+    }
+
+
+def removals_one_by_one(net: Graph, scores: Scores) -> list[list[tuple[str, int]]]:
+    """What has gone after 0, 1, 2 … removals, the lowest that can go first; whether it can, the surgery says."""
+    row = sorted(
+        (v, place, j) for place, values in enumerate(scores.values()) for j, v in enumerate(values) if v < np.inf
+    )
+    gone: list[list[tuple[str, int]]] = [[]]
+    for _, place, j in row:
+        further = [*gone[-1], ([*scores][place], j)]
+        try:
+            as_plan(further).check(net)
+        except MinpruneError:
+            continue
+        gone.append(further)
+    return gone
+
+
+def as_plan(neurons: list[tuple[str, int]]) -> mp.Plan:
+    return mp.Plan({group: [j for other, j in neurons if other == group] for group, _ in neurons})
+
+
+def assert_a_budget_is_the_first_that_fits(data: st.DataObject) -> None:
+    """Against removals made one by one and measured; and masked is removed, by every strategy of that size."""
+    net = data.draw(networks())
+    groups = hidden(net)
+    assume(groups)
+    some = st.sampled_from([0.0, 1.0, 2.0, 3.0, np.inf])  # with ties
+    values = {g: data.draw(st.lists(some, min_size=(n := net.neurons[g].size), max_size=n)) for g in groups}
+    scores = Scores("drawn", {g: np.array(drawn) for g, drawn in values.items()}, fingerprint(net), net=net)
+    kind, fraction = data.draw(st.sampled_from(["neurons", "params", "macs", "bytes"])), data.draw(st.floats(0.2, 1))
+    note(f"{net.summary()}\n{values}\n{kind} {fraction}")
+    limit = fraction * sizes(net)[kind]
+    gone = removals_one_by_one(net, scores)
+    # The neurons that a removal leaves can be called otherwise; those of the scored groups are counted off.
+    left = [
+        sizes(mp.remove(net, as_plan(part)))[kind] if kind != "neurons" else sizes(net)[kind] - len(part)
+        for part in gone
+    ]
+    fitting = [part for part, size in zip(gone, left, strict=True) if size <= limit * (1 + 1e-12)]
+    budget = mp.Budget(**{kind: fraction})
+    if not fitting:
+        with pytest.raises(PlanError, match="may stay, but"):
+            mp.decide(scores, budget)
+        return
+    plan = mp.decide(scores, budget)
+    assert plan.drop == as_plan(fitting[0]).drop
+    for strategy in (budget, mp.Global(len(plan)), mp.PerLayer({g: len(neurons) for g, neurons in plan.drop.items()})):
+        assert_masked_is_removed(net, mp.decide(scores, strategy), inputs(net))
+
+
+@settings(QUICK, max_examples=25)
+@given(st.data())
+def test_masked_is_removed_for_every_strategy_and_a_budget_takes_the_first_removals_that_fit(
+    data: st.DataObject,
+) -> None:
+    assert_a_budget_is_the_first_that_fits(data)
+
+
+@pytest.mark.slow
+@LONG
+@given(st.data())
+def test_a_budget_takes_the_first_removals_that_fit_at_length(data: st.DataObject) -> None:
+    assert_a_budget_is_the_first_that_fits(data)
 
 
 @pytest.mark.slow
