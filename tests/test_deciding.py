@@ -73,12 +73,6 @@ def test_nothing_can_be_decided_without_scores() -> None:
             mp.decide(scores(), strategy)
 
 
-def test_scores_of_weights_choose_no_neurons() -> None:
-    net = mp.Sequential(mp.Dense(3, 5), mp.ReLU(), mp.Dense(5, 2))
-    with pytest.raises(PlanError, match="decide chooses neurons, but these are scores by weight; take them from score"):
-        mp.decide(mp.score(net, criterion="magnitude_l1", by="weight"), mp.Global(1))
-
-
 def test_scores_of_groups_that_their_network_lacks_are_refused() -> None:
     net = mp.Sequential(mp.Dense(3, 5), mp.ReLU(), mp.Dense(5, 2))
     with pytest.raises(StructureError, match="no group is called 'a'; there are input, dense1, dense2"):

@@ -13,7 +13,8 @@ from networks import EXAMPLES
 import minprune as mp
 from minprune.errors import MinpruneError, PlanError
 from minprune.neurons import fingerprint
-from minprune.pruning.deciding import NORMALISATIONS, Strategy
+from minprune.pruning.deciding import Strategy
+from minprune.pruning.ranking import NORMALISATIONS
 from minprune.pruning.weight_deciding import decide_weights, part_of
 from minprune.scores import Scores
 

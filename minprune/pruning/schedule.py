@@ -195,9 +195,7 @@ def prune(
     for number in range(1, rounds + 1):
         scores = score(now.small, train, criterion, loss=loss, groups=groups, rng=generator, progress=progress)
         course = course or Course.starting(strategy, schedule, scores)
-        groups = list(
-            course.dense
-        )  # a depthwise convolution left with one channel makes a new group: not later
+        groups = list(course.dense)  # a depthwise convolution left with one channel makes a new group: not later
         plan = course.decide(scores, drop, number / rounds)
         drop = joined(net, now.small, drop, plan.drop)
         now = now.without(plan, repair, train)
