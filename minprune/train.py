@@ -18,6 +18,7 @@ from .nn import Graph
 from .ops import LOSSES, Array, Mean
 from .optim import Adam, Optimizer, OptimizerState, Schedule, clip
 from .progress import bar
+from .provenance import digest, note
 from .reports import table
 from .targets import choose_loss, prepare_targets
 from .tensor import Tape, apply, backward
@@ -130,7 +131,7 @@ def fit(
     Parameters
     ----------
     net : Graph
-        Is changed.
+        Is changed; where it has a history, the training is noted there.
     data : Dataset, Samples, (x, y) or an object with .x and .y
         A Dataset brings a validation part; its test part is never touched.
     loss : str, optional
@@ -196,12 +197,14 @@ def fit(
     run = _Run(net, train, valid, loss, optimizer or Adam(), schedule, clip_norm, keep, np.random.default_rng(rng))
     run.history.state = OptimizerState() if state is None else state.sliced({})  # a copy
     starts = _batch_starts(net, len(train), batch_size)
+    before = digest(net) if net.history else ""
     with bar("training", epochs * len(starts), show=progress) as advance:
         for epoch in range(1, epochs + 1):
             run.epoch(epoch, epochs, starts, advance)
             if patience is not None and epoch - run.best_epoch >= patience:
                 break
     run.restore_best()
+    note(net, "train", before, epochs=len(run.history.loss), optimizer=repr(run.optimizer))
     return run.history
 
 

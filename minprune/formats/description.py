@@ -8,24 +8,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from math import isfinite, prod
 from typing import Any
 
 import numpy as np
 
+from ..certificate import Record
 from ..errors import DataError, DtypeError, FileError, StructureError
 from ..layers import LAYERS, Layer, Select, Shape
 from ..nn import Graph, Node
 from ..ops import Array
 from ..wiring import Builder
+from .histories import as_entries, from_entries
 
 FORMAT, VERSION = "minprune", 1
 MOST_NODES = 10_000
-MOST_BYTES = 4 << 20  # of the description as JSON text
+MOST_BYTES = 16 << 20  # of the description as JSON text: a history of twenty thousand removals and more
 LONGEST_NAME = 1_000  # characters
 DTYPES = ("float16", "float32", "float64")
 KEYS = ("format", "version", "dtype", "inputs", "input_shapes", "output", "nodes", "metadata")
+HISTORY = "history"  # a key that only networks with a history have
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Description:
         Of all arrays but indices.
     metadata : dict
         Whatever the caller of `save` wrote along.
+    history : tuple of Record
+        What was done to the network.
     """
 
     nodes: dict[str, Node]
@@ -48,6 +53,7 @@ class Description:
     input_shapes: dict[str, Shape] | None
     dtype: np.dtype[Any]
     metadata: dict[str, Any]
+    history: tuple[Record, ...] = ()
 
     def expected(self) -> dict[str, tuple[Shape, np.dtype[Any]]]:
         """The shape and dtype of every array that must be there, by name; the bytes on disk are little-endian."""
@@ -67,7 +73,9 @@ class Description:
             if isinstance(node.layer, Select):
                 index = arrays[f"{name}.index"]
                 _need(((index >= 0) & (index < node.layer.inputs)).all(), f"{name}.index points outside the input")
-        return Graph.assemble(self.nodes, self.inputs, self.output, arrays, self.input_shapes)
+        net = Graph.assemble(self.nodes, self.inputs, self.output, arrays, self.input_shapes)
+        net.history = self.history
+        return net
 
 
 def _dtype_of(layer: Layer, dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -82,8 +90,8 @@ def describe(net: Graph, metadata: Mapping[str, Any] | None = None) -> bytes:
     net : Graph
         In floats of one kind.
     metadata : mapping, optional
-        What JSON can hold (a tuple comes back as a list). The network's certificate, where it has one, is added under
-        ``"certificate"``.
+        What JSON can hold (a tuple comes back as a list). The network's history, where it has one, is written beside
+        it, under ``"history"``.
 
     Raises
     ------
@@ -113,7 +121,8 @@ def describe(net: Graph, metadata: Mapping[str, Any] | None = None) -> bytes:
         "output": net.output,
         "nodes": [_describe_node(name, node) for name, node in net.nodes.items()],
     }
-    return _within_limits(_to_json(header | {"metadata": _all_metadata(net, metadata)}), len(net.nodes))
+    history = {HISTORY: as_entries(net.history)} if net.history else {}
+    return _within_limits(_to_json(header | history | {"metadata": dict(metadata or {})}), len(net.nodes))
 
 
 def _float_kind(net: Graph) -> str:
@@ -130,13 +139,6 @@ def _describe_node(name: str, node: Node) -> dict[str, Any]:
         raise StructureError(f"{name}: files know only minprune's own layers, not {kind}")
     settings = {field.name: getattr(layer, field.name) for field in fields(layer)}
     return {"name": name, "layer": kind, "fields": settings, "inputs": list(node.inputs)}
-
-
-def _all_metadata(net: Graph, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the caller gives, and the certificate that a pruned network bears (a dataclass)."""
-    certificate = getattr(net, "certificate", None)
-    own = {} if certificate is None else {"certificate": asdict(certificate)}
-    return own | dict(metadata or {})
 
 
 def _to_json(header: dict[str, Any]) -> bytes:
@@ -184,7 +186,7 @@ def understand(text: bytes) -> Description:
     _need(isinstance(header, dict) and header.get("format") == FORMAT, "does not describe a minprune network")
     version = header.get("version")
     _need(version == VERSION, f"is of version {version!r}, expected {VERSION}; a newer minprune may read it")
-    _need(set(header) == set(KEYS), f"the description has {sorted(header)}, expected {sorted(KEYS)}")
+    _need(set(header) - {HISTORY} == set(KEYS), f"the description has {sorted(header)}, expected {sorted(KEYS)}")
     _need(header["dtype"] in DTYPES, f"dtype is {header['dtype']!r}, expected one of {', '.join(DTYPES)}")
     _need(_are_names(header["inputs"]), f"inputs is {header['inputs']!r}, expected different names")
     _need(_is_name(header["output"]), f"output is {header['output']!r}, expected a name")
@@ -197,6 +199,7 @@ def understand(text: bytes) -> Description:
         input_shapes=_input_shapes(header["input_shapes"], inputs),
         dtype=np.dtype(header["dtype"]),
         metadata=header["metadata"],
+        history=from_entries(header.get(HISTORY, [])),
     )
 
 
