@@ -28,6 +28,7 @@ _HOMES = {
     "evaluation": ("evaluate",),
     "comparison": ("compare",),
     "truth": ("agreement",),
+    "verification": ("verify",),
     "formats": ("save", "load"),
     "backends": ("backend",),
 }

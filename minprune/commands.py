@@ -30,6 +30,7 @@ from .scores import CRITERIA
 from .scores import score as score_network
 from .train import fit
 from .truth import agreement as agreement_of
+from .verification import verify as verify_network
 
 Outcome = tuple[str, dict[str, Any]]
 
@@ -203,6 +204,14 @@ def compare(args: Namespace) -> Outcome:
     }
     found = compare_networks(nets, _for_network(next(iter(nets.values())), args, args.data), progress=True)
     return str(found), found.as_dict()
+
+
+def verify(args: Namespace) -> Outcome:
+    """Check a pruned network against its history."""
+    net = load(args.model)
+    original = None if args.original is None else load(args.original)
+    found = verify_network(net, original, None if args.data is None else _for_network(net, args, args.data))
+    return str(found), found.as_dict() | ({} if found.ok else {"failed": found.summary})
 
 
 def formulas(args: Namespace) -> Outcome:
