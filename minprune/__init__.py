@@ -28,6 +28,7 @@ _HOMES = {
     "evaluation": ("evaluate",),
     "comparison": ("compare",),
     "truth": ("agreement",),
+    "explanation": ("explain",),
     "verification": ("verify",),
     "formats": ("save", "load"),
     "backends": ("backend",),

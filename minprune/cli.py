@@ -190,6 +190,19 @@ def _verify(add: Adder) -> None:
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
 
 
+def _explain(add: Adder) -> None:
+    _model_and_data(add)
+    add("group", help="the layer that makes the neuron: dense1")
+    add("neuron", type=int, help="which of them, from 0")
+    add("--criterion", default="taylor", help="whose score (taylor); minprune formulas --criteria lists all")
+    add("--strategy", choices=("global", "per-layer", "threshold"), default="global", help="how to choose (global)")
+    add("--remove", type=_amount, help="say whether it would go: fraction, or by group: dense1=0.3,conv2=0.5")
+    add("--top", type=int, default=5, help="how many terms, samples and weights to list (5)")
+    add("--seed", type=int, default=0, help="for criteria that draw (0)")
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+    add("-o", "--output", help="also draw it: figure.png or figure.svg")
+
+
 def _formulas(add: Adder) -> None:
     add("--op", help="only this op")
     add("--criteria", action="store_true", help="the scores instead of the ops")
@@ -229,6 +242,11 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
         "Check a pruned network against its history and its certificates.",
         "minprune verify pruned.npz --original model.npz --data digits",
         _verify,
+    ),
+    "explain": (
+        "Where a neuron's score comes from, what it answers to, and why it stays or goes.",
+        "minprune explain model.npz digits dense1 3 --remove 0.5 -o neuron.png",
+        _explain,
     ),
     "formulas": ("Print the formula sheet from the ops' own records.", "minprune formulas --op affine", _formulas),
     "data": ("Fetch a data set from its home.", "minprune data", _data),

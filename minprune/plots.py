@@ -34,9 +34,18 @@ from .drawing import (
 )
 from .errors import DataError, ShapeError
 from .mosaics import weight_images
+from .neuron_figure import explain_figure
 from .ops import Array
 
-__all__ = ["accuracy_against_removed", "predictions", "save", "score_bars", "speed_size", "weight_images"]
+__all__ = [
+    "accuracy_against_removed",
+    "explain_figure",
+    "predictions",
+    "save",
+    "score_bars",
+    "speed_size",
+    "weight_images",
+]
 
 LINES = (BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # one more than LINES: the pair repeats only after 56 curves

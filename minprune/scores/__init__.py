@@ -15,7 +15,7 @@ from ..nn import Graph
 from ..reports import table
 from ..targets import choose_loss
 from .activations import ActivationMean, ActivationOutgoing, ActivationRms, Apoz
-from .base import Context, Criterion, Scores, Vector
+from .base import Context, Criterion, Scores, Terms, Vector
 from .baselines import Random
 from .curvature import Curvature, Taylor2
 from .filters import BnScale, Fpgm
@@ -61,7 +61,7 @@ CRITERIA: dict[str, type[Criterion]] = {
     )
 }
 
-__all__ = ["CRITERIA", "Context", "Criterion", "Scores", "Vector", "criteria", "score"]
+__all__ = ["CRITERIA", "Context", "Criterion", "Scores", "Terms", "Vector", "criteria", "score"]
 
 
 def criteria() -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DataError, ShapeError
 from ..ops import Array
 from ..ops.losses import log_sum_exp
-from .base import Context, Criterion, Vector
+from .base import Context, Criterion, Terms, Vector
 from .gates import GatedPass, gate_jacobians, gated_passes, loss_gradients, sample_mean
 
 
@@ -91,6 +91,13 @@ class Curvature(Criterion):
         """½ Jᵀ H J, averaged over all samples."""
         return sample_mean(context, (half_curvature(context, batch) for batch in gated_passes(context)))
 
+    def terms(self, context: Context, j: int) -> Terms:
+        """½ Jᵀ H J of every sample."""
+        (group,) = context.groups
+        parts = [half_curvature(context, batch)[group.name][:, j] for batch in gated_passes(context)]
+        values = np.concatenate(parts).astype(np.float64)
+        return Terms("sample", values, "mean", float(values.mean()))
+
 
 class Taylor2(Criterion):
     r"""The change of the loss on removal to second order: `taylor_signed` + `curvature`.
@@ -137,3 +144,14 @@ class Taylor2(Criterion):
         for batch in gated_passes(context):
             first = loss_gradients(context, batch)
             yield {name: half - first[name].effect for name, half in half_curvature(context, batch).items()}
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """Both terms of every sample, and their sum."""
+        (group,) = context.groups
+        first, second = [], []
+        for batch in gated_passes(context):
+            first.append(-loss_gradients(context, batch)[group.name].effect[:, j])
+            second.append(half_curvature(context, batch)[group.name][:, j])
+        columns = {"−a·s": np.concatenate(first).astype(np.float64), "½JᵀHJ": np.concatenate(second).astype(np.float64)}
+        values = columns["−a·s"] + columns["½JᵀHJ"]
+        return Terms("sample", values, "mean", float(values.mean()), columns=columns)
