@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import same_color, to_rgba
 from matplotlib.figure import Figure
 
-from minprune import plots
+from minprune import plots, worked
 from minprune.drawing import BLUE, ORANGE
 from minprune.errors import DataError, FileError, PlanError, ShapeError
+from minprune.explanation import explain
 
 ENDS = {".png": b"IEND\xaeB`\x82", ".svg": b"</svg>\n"}
 
@@ -43,6 +44,9 @@ def drawn(kind: str) -> Figure:
         return plots.weight_images(W, W[[0, 3, 4]], [1, 2], [3, 1, 2, 4, 5], shape=(2, 3))
     if kind == "predictions":
         return plots.predictions([[0, 1], [1, 0]], [[0.2, 0.7], [0.8, 0.1]], [[0.1, 0.8], [0.7, 0.3]])
+    if kind == "explain_figure":
+        data = (worked.X, worked.TARGET)
+        return plots.explain_figure(explain(worked.network(), "dense1", 0, data, loss=worked.LOSS, progress=False))
     assert kind == "speed_size", f"{kind}: draw one here, so that it is tested"
     return plots.speed_size({"parameters": (2000, 500)}, title="gains")
 
