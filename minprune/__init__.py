@@ -43,6 +43,8 @@ _HOMES = {
     "truth": ("agreement",),
     "scanning": ("sensitivity_scan",),
     "choosing": ("choose",),
+    "explanation": ("explain",),
+    "verification": ("verify",),
     "formats": ("save", "load"),
     "backends": ("backend",),
 }

@@ -57,7 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"minprune {args.command}: interrupted", file=sys.stderr)
         return 130
-    return _print(json.dumps(content) if args.json else text)
+    code = _print(json.dumps(content) if args.json else text)
+    if "failed" in content:  # the command did its work, and what it says is no
+        print(f"minprune {args.command}: {content['failed']}", file=sys.stderr)
+        return 1
+    return code
 
 
 def _print(text: str) -> int:
@@ -223,6 +227,26 @@ def _compare(add: Adder) -> None:
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
 
 
+def _verify(add: Adder) -> None:
+    add("model", help="a saved network (.npz) that was masked or pruned")
+    add("--original", help="the network that it was made from (.npz): then every step is done again")
+    add("--data", help=f"what a repair saw, and what to compare on: {DATA}")
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+
+
+def _explain(add: Adder) -> None:
+    _model_and_data(add)
+    add("group", help="the layer that makes the neuron: dense1")
+    add("neuron", type=int, help="which of them, from 0")
+    add("--criterion", default="taylor", help="whose score (taylor); minprune formulas --criteria lists all")
+    add("--strategy", choices=("global", "per-layer", "threshold"), default="global", help="how to choose (global)")
+    add("--remove", type=_amount, help="say whether it would go: fraction, or by group: dense1=0.3,conv2=0.5")
+    add("--top", type=int, default=5, help="how many terms, samples and weights to list (5)")
+    add("--seed", type=int, default=0, help="for criteria that draw (0)")
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+    add("-o", "--output", help="also draw it: figure.png or figure.svg")
+
+
 def _formulas(add: Adder) -> None:
     add("--op", help="only this op")
     add("--criteria", action="store_true", help="the scores instead of the ops")
@@ -268,6 +292,16 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
     ),
     "evaluate": ("Measure accuracy, size and runtime.", "minprune evaluate model.npz digits", _evaluate),
     "compare": ("Measure networks side by side.", "minprune compare model.npz pruned.npz --data digits", _compare),
+    "verify": (
+        "Check a pruned network against its history and its certificates.",
+        "minprune verify pruned.npz --original model.npz --data digits",
+        _verify,
+    ),
+    "explain": (
+        "Where a neuron's score comes from, what it answers to, and why it stays or goes.",
+        "minprune explain model.npz digits dense1 3 --remove 0.5 -o neuron.png",
+        _explain,
+    ),
     "formulas": ("Print the formula sheet from the ops' own records.", "minprune formulas --op affine", _formulas),
     "data": ("Fetch a data set from its home.", "minprune data", _data),
     "worked": ("The document's 3-5-2 example (4.3), number by number.", "minprune worked", _nothing),

@@ -18,6 +18,7 @@ from .comparison import compare as compare_networks
 from .datasets.known import SETS
 from .errors import DataError, FileError, PlanError
 from .evaluation import evaluate as evaluate_network
+from .explanation import explain as explain_neuron
 from .files import atomic_write
 from .formats import FORMATS, load, save
 from .models import lenet5, mlp
@@ -36,6 +37,7 @@ from .scores import score as score_network
 from .sparse_networks import storage
 from .train import fit
 from .truth import agreement as agreement_of
+from .verification import verify as verify_network
 
 Outcome = tuple[str, dict[str, Any]]
 
@@ -270,6 +272,29 @@ def compare(args: Namespace) -> Outcome:
     }
     found = compare_networks(nets, _for_network(next(iter(nets.values())), args, args.data), progress=True)
     return str(found), found.as_dict()
+
+
+def verify(args: Namespace) -> Outcome:
+    """Check a pruned network against its history."""
+    net = load(args.model)
+    original = None if args.original is None else load(args.original)
+    found = verify_network(net, original, None if args.data is None else _for_network(net, args, args.data))
+    return str(found), found.as_dict() | ({} if found.ok else {"failed": found.summary})
+
+
+def explain(args: Namespace) -> Outcome:
+    """Explain one neuron."""
+    net = load(args.model)
+    plan = None if args.remove is None else _strategy(args)
+    data = _for_network(net, args, args.data)
+    found = explain_neuron(net, args.group, args.neuron, data, args.criterion, plan, args.top, rng=args.seed)
+    if args.output is None:
+        return str(found), found.as_dict()
+    from .plots import explain_figure
+    from .plots import save as save_figure
+
+    save_figure(explain_figure(found), args.output)
+    return f"{found}\n\ndrawn in {args.output}", found.as_dict() | {"figure": args.output}
 
 
 def formulas(args: Namespace) -> Outcome:

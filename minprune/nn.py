@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .arrays import Arrays
-from .certificate import Certificate
+from .certificate import Certificate, Record
 from .errors import DtypeError, ShapeError, StructureError
 from .layers import Shape, Training
 from .ops import Array, exact
@@ -165,7 +165,7 @@ class Graph:
                     target[key] = arrays[key]
         self.params, self.buffers = Arrays(params), Arrays(buffers)
         self.masks = Arrays({})
-        self.certificate: Certificate | None = None  # of the removal that made this network
+        self.history: tuple[Record, ...] = ()  # of the masks, removals and repairs that made this network
 
     def _mask(self, masks: Mapping[str, Array]) -> None:
         """Take over which weights are kept: arrays of bool that cannot be written to."""
@@ -209,6 +209,12 @@ class Graph:
     def arrays(self) -> dict[str, Array]:
         """Parameters and buffers together."""
         return {**self.params, **self.buffers}
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """The proof of the last removal or mask, taken before any repair; None for a network that saw neither."""
+        proofs = (record.certificate for record in reversed(self.history))
+        return next((proof for proof in proofs if isinstance(proof, Certificate)), None)
 
     @cached_property
     def neurons(self) -> Mapping[str, NeuronGroup]:
@@ -299,7 +305,7 @@ class Graph:
     def copy(self) -> Graph:
         """A network of its own with the same weights."""
         copy = self.with_arrays({name: value.copy() for name, value in self.arrays.items()})
-        copy.certificate = self.certificate
+        copy.history = self.history
         return copy
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> Graph:
@@ -315,12 +321,18 @@ class Graph:
             For any other kind.
         """
         if dtype is Fraction or dtype is object:
-            return self.with_arrays({k: exact(v) if v.dtype.kind == "f" else v.copy() for k, v in self.arrays.items()})
-        if np.dtype(dtype).kind not in "fc":
+            arrays = {k: exact(v) if v.dtype.kind == "f" else v.copy() for k, v in self.arrays.items()}
+        elif np.dtype(dtype).kind not in "fc":
             raise DtypeError(f"astype: expected a float or complex dtype or Fraction, got {dtype!r}")
-        return self.with_arrays(
-            {k: v.copy() if v.dtype.kind in "iu" else v.astype(dtype) for k, v in self.arrays.items()}
-        )
+        else:
+            arrays = {k: v.copy() if v.dtype.kind in "iu" else v.astype(dtype) for k, v in self.arrays.items()}
+        cast = self.with_arrays(arrays)
+        cast.history = self.history
+        if self.history and cast.dtype != self.dtype:
+            from .provenance import digest, note
+
+            note(cast, "cast", digest(self), dtype=cast.dtype.name)
+        return cast
 
     def summary(self) -> str:
         """A table of the nodes: layer, output shape, parameters, multiply-accumulates; and the groups of neurons.

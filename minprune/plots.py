@@ -35,10 +35,12 @@ from .drawing import (
 )
 from .errors import DataError, ShapeError
 from .mosaics import weight_images
+from .neuron_figure import explain_figure
 from .ops import Array
 
 __all__ = [
     "accuracy_against_removed",
+    "explain_figure",
     "pareto",
     "predictions",
     "save",

@@ -20,6 +20,7 @@ from .ops import LOSSES, Array, Mean
 from .optim import Adam, Optimizer, OptimizerState, Schedule, clip
 from .penalties import Penalty
 from .progress import bar
+from .provenance import digest, note
 from .targets import choose_loss
 from .tensor import Tape, apply, backward
 
@@ -97,7 +98,8 @@ def fit(
     Parameters
     ----------
     net : Graph
-        Is changed. Masked weights (``net.masks``) are 0 and stay 0, whatever the optimiser.
+        Is changed; where it has a history, the training is noted there. Masked weights (``net.masks``) are 0 and stay
+        0, whatever the optimiser.
     data : Dataset, Samples, (x, y) or an object with .x and .y
         A Dataset brings a validation part; its test part is never touched. A bare x will do where a teacher's outputs
         are all that counts.
@@ -167,6 +169,7 @@ def fit(
     how = (optimizer or Adam(), schedule, clip_norm, penalty, soft)
     run = _Run(net, train, valid, loss, how, keep, np.random.default_rng(rng))
     run.history.state = OptimizerState() if state is None else state.sliced({})  # a copy
+    before = digest(net) if net.history else ""
     net.close_masks()
     starts = batch_slices(net, len(train), batch_size)
     with bar("training", epochs * len(starts), show=progress) as advance:
@@ -175,7 +178,13 @@ def fit(
             if patience is not None and epoch - run.best_epoch >= patience:
                 break
     run.restore_best()
+    note(net, "train", before, epochs=len(run.history.loss), optimizer=repr(run.optimizer))
     return run.history
+
+
+def hide_masked(net: Graph, grads: dict[str, Array]) -> dict[str, Array]:
+    """The gradients, 0 where a weight is masked: else the optimiser's memory would push such weights on."""
+    return grads | {name: np.where(kept, grads[name], 0) for name, kept in net.masks.items()}
 
 
 def _check_parts(
@@ -275,8 +284,7 @@ class _Run:
             if self.schedule is not None:
                 step = (epoch - 1) * len(batches) + number
                 lr = self.optimizer.lr * self.schedule.factor(step, epochs * len(batches), len(batches))
-            for name, kept in self.net.masks.items():
-                grads[name] = np.where(kept, grads[name], 0)  # before the optimiser: else its memory would push on
+            grads = hide_masked(self.net, grads)
             if self.clip_norm is not None:
                 grads = clip(grads, self.clip_norm)
             self.optimizer.update(self.net.params, grads, self.history.state, lr)

@@ -45,7 +45,7 @@ def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> None:
     order = (
-        *("train", "score", "agreement", "prune", "scan", "choose", "evaluate", "compare"),
+        *("train", "score", "explain", "agreement", "prune", "scan", "choose", "verify", "evaluate", "compare"),
         *("formulas", "data", "worked", "listing", "demo"),
     )
     assert set(order) == set(COMMANDS)

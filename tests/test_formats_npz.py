@@ -175,21 +175,74 @@ def test_metadata_come_back(tmp_path: Path) -> None:
     assert npz.read(tmp_path / "net.npz")[1] == metadata | {"array": [0, 1]}
 
 
-@dataclasses.dataclass(frozen=True)
-class Certificate:
-    max_difference: float
-    bound: float
-    ok: Any
+def pruned() -> Graph:
+    """With a history of every kind of record."""
+    net = mp.Sequential(mp.Dense(4, 5), mp.ReLU(), mp.Dense(5, 3), mp.ReLU(), mp.Dense(3, 2), rng=1)
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    small = mp.remove(mp.mask(net, mp.Plan({"dense1": [3]})), mp.Plan({"dense2": [1]}), repair="mean", data=x)
+    mp.fit(small, (x, x[:, :2]), epochs=1, progress=False)
+    return mp.remove(small, mp.Plan({"dense1": [3]}), repair=mp.LeastSquares(ridge=0.1), data=x)
 
 
-def test_the_certificate_of_a_pruned_network_is_kept_and_counts_as_bytes(tmp_path: Path) -> None:
-    net = mp.Sequential(mp.Dense(3, 2))
-    plain = npz.npz_bytes(net)
-    net.certificate = Certificate(0.0, float("inf"), np.True_)  # type: ignore[attr-defined]
+def test_the_history_of_a_pruned_network_is_kept_and_counts_as_bytes(tmp_path: Path) -> None:
+    net = pruned()
     mp.save(net, tmp_path / "net.npz", {"classes": ["a", "b"]})
-    certificate = {"max_difference": 0.0, "bound": float("inf"), "ok": True}
-    assert npz.read(tmp_path / "net.npz")[1] == {"certificate": certificate, "classes": ["a", "b"]}
-    assert npz.npz_bytes(net) > plain
+    again = mp.load(tmp_path / "net.npz")
+    assert [record.action for record in again.history] == ["mask", "remove", "repair", "train", "remove", "repair"]
+    assert again.history == net.history
+    assert again.certificate == net.certificate
+    assert npz.read(tmp_path / "net.npz")[1] == {"classes": ["a", "b"]}
+    assert (tmp_path / "net.npz").stat().st_size > npz.npz_bytes(net.with_arrays(net.arrays)) + 1000
+
+
+def test_a_network_without_a_history_is_described_as_before(tmp_path: Path) -> None:
+    assert set(json.loads(description.describe(mp.Sequential(mp.Dense(3, 2))))) == set(description.KEYS)
+
+
+def test_a_file_from_before_there_were_histories_keeps_its_certificate(tmp_path: Path) -> None:
+    stored = {"max_difference": 0.0, "bound": float("inf"), "ok": True, "inputs": "64 seeded normal inputs"}
+    mp.save(mp.Sequential(mp.Dense(3, 2)), tmp_path / "net.npz", {"certificate": stored})
+    certificate = mp.load(tmp_path / "net.npz").certificate
+    assert certificate is not None
+    assert dataclasses.asdict(certificate) == stored | {"claim": "masked ≡ removed"}
+    for damaged in ({"ok": True}, [1], stored | {"bound": "wide"}):
+        mp.save(mp.Sequential(mp.Dense(3, 2)), tmp_path / "net.npz", {"certificate": damaged})
+        with pytest.raises(FileError, match="its certificate is damaged"):
+            mp.load(tmp_path / "net.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda h: {}, "history: expected a list of records, got dict"),
+        (lambda h: ["removed"], "history, record 1: expected action, before, after"),
+        (lambda h: [*h[:1], {**h[1], "why": ""}], "history, record 2: expected action, before, after"),
+        (lambda h: [{**h[0], "before": 7}], "history, record 1: before is '7', which cannot be"),
+        (lambda h: [{**h[0], "drop": {"dense1": [-1]}}], "record 1: drop is .*, which cannot be"),
+        (lambda h: [{**h[0], "drop": {"dense1": []}}], "record 1: drop is .*, which cannot be"),
+        (lambda h: [{**h[0], "drop": {"dense1": [True]}}], "record 1: drop is .*, which cannot be"),
+        (lambda h: [{**h[0], "how": None}], "record 1: how is 'None', which cannot be"),
+        (lambda h: [{**h[0], "certificate": 1}], "record 1: certificate is '1', which cannot be"),
+        (lambda h: [{**h[0], "certificate": {}}], "record 1, certificate: expected max_difference, bound, ok"),
+        (lambda h: [_proof(h[0], max_difference=-1.0)], "certificate: max_difference is '-1.0', which cannot be"),
+        (lambda h: [_proof(h[0], bound=float("nan"))], "certificate: bound is 'nan', which cannot be"),
+        (lambda h: [_proof(h[0], bound=10**400)], "certificate: bound is '10{79}', which cannot be"),
+        (lambda h: [_proof(h[0], ok=1)], "certificate: ok is '1', which cannot be"),
+        (lambda h: [_proof(h[2], rms=[1.0])], r"certificate: rms is '\[1.0\]', which cannot be"),
+        (lambda h: [_proof(h[2], samples=1.5)], "certificate: samples is '1.5', which cannot be"),
+        (lambda h: [_proof(h[2], changed="dense1.W")], "certificate: changed is 'dense1.W', which cannot be"),
+    ],
+)
+def test_a_history_that_cannot_be_is_refused(change: Any, match: str, tmp_path: Path) -> None:
+    net = pruned()
+    members = parts(net)
+    header = json.loads(members["minprune.json"])
+    header["history"] = change(header["history"])
+    refused(packed(members | {"minprune.json": json.dumps(header).encode()}, tmp_path / "net.npz"), match)
+
+
+def _proof(record: dict[str, Any], **values: Any) -> dict[str, Any]:
+    return {**record, "certificate": {**record["certificate"], **values}}
 
 
 @pytest.mark.parametrize("value", [{1, 2}, 1j, b"bytes", Graph])
@@ -535,6 +588,7 @@ def test_an_index_outside_the_input_is_refused(tmp_path: Path) -> None:
 # any bytes at all -----------------------------------------------------------------------------------------------------
 
 MODEL = mp.Sequential(mp.Conv2d(1, 2, 3), mp.BatchNorm(2), mp.Flatten(), Gate(8), mp.Dense(8, 2), input_shape=(1, 4, 4))
+MODEL.history = pruned().history[:3]  # one of each kind
 
 
 def whole_file() -> bytes:

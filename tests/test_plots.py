@@ -15,9 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import same_color, to_rgba
 from matplotlib.figure import Figure
 
-from minprune import plots
+from minprune import plots, worked
 from minprune.drawing import BLUE, ORANGE
 from minprune.errors import DataError, FileError, PlanError, ShapeError
+from minprune.explanation import explain
 
 ENDS = {".png": b"IEND\xaeB`\x82", ".svg": b"</svg>\n"}
 
@@ -48,6 +49,9 @@ def drawn(kind: str) -> Figure:
         return plots.sensitivity_scan({"dense1": ([0, 0.5], [0.9, 0.8]), "conv1": ([0, 0.5], [0.9, 0.4])})
     if kind == "pareto":
         return plots.pareto([0.9, 0.8, 0.7], [3e-5, 2e-5, 4e-5], [3000, 1000, 2000], 1, {"quality": 0.75}, title="a")
+    if kind == "explain_figure":
+        data = (worked.X, worked.TARGET)
+        return plots.explain_figure(explain(worked.network(), "dense1", 0, data, loss=worked.LOSS, progress=False))
     assert kind == "speed_size", f"{kind}: draw one here, so that it is tested"
     return plots.speed_size({"parameters": (2000, 500)}, title="gains")
 

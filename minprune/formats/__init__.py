@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..certificate import Certificate
+from ..certificate import Certificate, Record
 from ..errors import FileError
 from ..nn import Graph
 from . import npz
@@ -30,7 +30,7 @@ def save(net: Graph, path: str | os.PathLike[str], metadata: Mapping[str, Any] |
         Its suffix chooses the format: ``.npz``. The folder must exist.
     metadata : mapping, optional
         What JSON can hold, to be kept with the network (a tuple comes back as a list); the format's `read` returns it.
-        The certificate of a pruned network is kept without being asked for, under ``"certificate"``.
+        The history of a pruned network, with its certificates, is kept without being asked for.
 
     Raises
     ------
@@ -74,16 +74,17 @@ def load(path: str | os.PathLike[str]) -> Graph:
     """
     net: Graph
     net, metadata = _format_of(path).read(path)
-    if "certificate" in metadata:
-        net.certificate = _certificate(path, metadata["certificate"])
+    if not net.history and "certificate" in metadata:
+        net.history = (_lone_certificate(path, metadata["certificate"]),)
     return net
 
 
-def _certificate(path: str | os.PathLike[str], stored: Any) -> Certificate:
-    """The certificate of the removal that made the network, as it was saved."""
+def _lone_certificate(path: str | os.PathLike[str], stored: Any) -> Record:
+    """The removal of which a file from before there were histories tells nothing but the certificate."""
     try:
         found = Certificate(**stored)
-        return Certificate(float(found.max_difference), float(found.bound), bool(found.ok), str(found.inputs))
+        proof = Certificate(float(found.max_difference), float(found.bound), bool(found.ok), str(found.inputs))
+        return Record("remove", "", "", certificate=proof)
     except (TypeError, ValueError) as error:
         raise FileError(f"{path}: its certificate is damaged ({error})") from None
 

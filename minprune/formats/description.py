@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from math import isfinite, prod
 from typing import Any
 
 import numpy as np
 
+from ..certificate import Record
 from ..errors import DataError, DtypeError, FileError, StructureError
 from ..layers import LAYERS, Layer, Select, Shape
 from ..nn import Graph, Node
 from ..ops import Array
 from ..wiring import Builder
+from .histories import as_entries, from_entries
 from .masked import entry_of, expected_members, members_of, restored
 
 FORMAT, VERSION, MASKED_VERSION = "minprune", 1, 2  # the second where there are masks
 MOST_NODES = 10_000
-MOST_BYTES = 4 << 20  # of the description as JSON text
+MOST_BYTES = 16 << 20  # of the description as JSON text: a history of twenty thousand removals and more
 LONGEST_NAME = 1_000  # characters
 DTYPES = ("float16", "float32", "float64")
 MASKS = "masks"  # a key of version 2
 KEYS = ("format", "version", "dtype", "inputs", "input_shapes", "output", "nodes", "metadata")
+HISTORY = "history"  # a key that only networks with a history have
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Description:
         Whatever the caller of `save` wrote along.
     masks : dict
         Parameter -> how it is stored, as `minprune.formats.masked` says; not yet checked.
+    history : tuple of Record
+        What was done to the network.
     """
 
     nodes: dict[str, Node]
@@ -53,6 +58,7 @@ class Description:
     dtype: np.dtype[Any]
     metadata: dict[str, Any]
     masks: dict[str, Any] = field(default_factory=dict)
+    history: tuple[Record, ...] = ()
 
     def whole(self) -> dict[str, tuple[Shape, np.dtype[Any]]]:
         """The shape and dtype of every array of the network, by name; the bytes on disk are little-endian."""
@@ -82,7 +88,9 @@ class Description:
             if isinstance(node.layer, Select):
                 index = arrays[f"{name}.index"]
                 _need(((index >= 0) & (index < node.layer.inputs)).all(), f"{name}.index points outside the input")
-        return Graph.assemble(self.nodes, self.inputs, self.output, arrays, self.input_shapes, masks)
+        net = Graph.assemble(self.nodes, self.inputs, self.output, arrays, self.input_shapes, masks)
+        net.history = self.history
+        return net
 
 
 def _dtype_of(layer: Layer, dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -97,8 +105,8 @@ def describe(net: Graph, metadata: Mapping[str, Any] | None = None) -> bytes:
     net : Graph
         In floats of one kind.
     metadata : mapping, optional
-        What JSON can hold (a tuple comes back as a list). The network's certificate, where it has one, is added under
-        ``"certificate"``.
+        What JSON can hold (a tuple comes back as a list). The network's history, where it has one, is written beside
+        it, under ``"history"``.
 
     Raises
     ------
@@ -131,7 +139,9 @@ def describe(net: Graph, metadata: Mapping[str, Any] | None = None) -> bytes:
     }
     if net.masks:
         header[MASKS] = {name: entry_of(name, net.params[name], kept) for name, kept in net.masks.items()}
-    return _within_limits(_to_json(header | {"metadata": _all_metadata(net, metadata)}), len(net.nodes))
+    if net.history:
+        header[HISTORY] = as_entries(net.history)
+    return _within_limits(_to_json(header | {"metadata": dict(metadata or {})}), len(net.nodes))
 
 
 def _float_kind(net: Graph) -> str:
@@ -148,13 +158,6 @@ def _describe_node(name: str, node: Node) -> dict[str, Any]:
         raise StructureError(f"{name}: files know only minprune's own layers, not {kind}")
     settings = {field.name: getattr(layer, field.name) for field in fields(layer)}
     return {"name": name, "layer": kind, "fields": settings, "inputs": list(node.inputs)}
-
-
-def _all_metadata(net: Graph, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What the caller gives, and the certificate that a pruned network bears (a dataclass)."""
-    certificate = getattr(net, "certificate", None)
-    own = {} if certificate is None else {"certificate": asdict(certificate)}
-    return own | dict(metadata or {})
 
 
 def _to_json(header: dict[str, Any]) -> bytes:
@@ -205,7 +208,7 @@ def understand(text: bytes) -> Description:
     readable = type(version) is int and version in known
     _need(readable, f"is of version {version!r}, expected {VERSION} or {MASKED_VERSION}; a newer minprune may read it")
     keys = known[version]
-    _need(set(header) == set(keys), f"the description has {sorted(header)}, expected {sorted(keys)}")
+    _need(set(header) - {HISTORY} == set(keys), f"the description has {sorted(header)}, expected {sorted(keys)}")
     _need(header["dtype"] in DTYPES, f"dtype is {header['dtype']!r}, expected one of {', '.join(DTYPES)}")
     _need(_are_names(header["inputs"]), f"inputs is {header['inputs']!r}, expected different names")
     _need(_is_name(header["output"]), f"output is {header['output']!r}, expected a name")
@@ -220,6 +223,7 @@ def understand(text: bytes) -> Description:
         dtype=np.dtype(header["dtype"]),
         metadata=header["metadata"],
         masks=_masks(header.get(MASKS, {}), nodes),
+        history=from_entries(header.get(HISTORY, [])),
     )
 
 

@@ -16,6 +16,7 @@ from ..neurons import NOBODY, check_neuron, is_input, staying
 from ..nn import Graph, Node
 from ..ops import Array, exact
 from ..optim import OptimizerState
+from ..provenance import digest, note
 
 
 def grow(net: Graph, counts: Mapping[str, int], rng: int | np.random.Generator = 0) -> Graph:
@@ -71,8 +72,12 @@ def grow(net: Graph, counts: Mapping[str, int], rng: int | np.random.Generator =
             old = net.arrays[f"{name}.{short}"]
             fresh[f"{name}.{short}"] = exact(start) if old.dtype == object else start.astype(old.dtype)
     grown = Graph.assemble(nodes, net.inputs, net.output, fresh, net.input_shapes)
-    _settle_in(net, grown, added(net, grown, counts))
-    return grown
+    new = added(net, grown, counts)
+    _settle_in(net, grown, new)
+    masked = Graph.assemble(nodes, net.inputs, net.output, grown.arrays, net.input_shapes, _masks(net, grown, new))
+    masked.history = net.history
+    note(masked, "grow", digest(net), **counts)
+    return masked
 
 
 def added(net: Graph, grown: Graph, names: Iterable[str]) -> dict[str, list[int]]:
@@ -158,3 +163,12 @@ def _settle_in(net: Graph, grown: Graph, new: Mapping[str, list[int]]) -> None:
     for name, neurons in new.items():
         for piece in grown.neurons[name].consumed:
             np.moveaxis(arrays[piece.array], piece.axis, 0)[np.isin(piece.owner, neurons)] = zero
+
+
+def _masks(net: Graph, grown: Graph, new: Mapping[str, list[int]]) -> dict[str, Array]:
+    """The masks of the larger network: what was masked stays so, and new weights are kept."""
+    places, masks = _places_of_old(net, grown, new), {}
+    for name, kept in net.masks.items():
+        masks[name] = np.ones(grown.params[name].shape, dtype=bool)
+        masks[name][places[name]] = kept
+    return masks

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,6 +12,7 @@ from ..datasets.samples import as_samples, count, rows
 from ..errors import DataError, PlanError
 from ..nn import Graph
 from ..ops import Array, divide
+from .certifying import record_repair
 from .least_squares import LeastSquares
 from .merging import merge_repair
 from .plan import Plan
@@ -105,27 +108,56 @@ REPAIRS: dict[str, Repair] = {
 }
 
 
+def described(repair: Repair) -> dict[str, Any]:
+    """A repair as a record holds it: its name, and where it has some its settings.
+
+    Examples
+    --------
+    >>> described(LeastSquares(ridge=0.5))
+    {'repair': 'least_squares', 'ridge': 0.5, 'samples': 5000, 'places': 20}
+    """
+    for name, known in REPAIRS.items():
+        if known is repair or (type(known) is type(repair) and _settings(repair)):
+            return {"repair": name} | _settings(repair)
+    return {"repair": getattr(repair, "__name__", type(repair).__name__), "known": False}
+
+
+def _settings(repair: Any) -> dict[str, Any]:
+    """The settings of a repair that is a dataclass."""
+    return asdict(repair) if is_dataclass(repair) and not isinstance(repair, type) else {}
+
+
+def from_description(how: Mapping[str, Any]) -> Repair | None:
+    """The repair that a record describes; None for one that is not minprune's own, or settings that it has not."""
+    known: Any = REPAIRS.get(str(how.get("repair")))
+    settings = {name: value for name, value in how.items() if name != "repair"}
+    if known is None or set(settings) != set(_settings(known)):
+        return None
+    return replace(known, **settings) if settings else known
+
+
 def repaired(net: Graph, small: Graph, plan: Plan, repair: str | Repair | None, data: Any) -> Graph:
-    """Apply a repair, given by its name or itself; None leaves the network as it is.
+    """Apply a repair, given by its name or itself, and certify it; None leaves the network as it is.
 
     Raises
     ------
     PlanError
         For an unknown name.
     DataError
-        When there is no data to repair with.
+        When there is no data to repair with, or an output is not finite.
     """
     if repair is None:
         return small
-    if isinstance(repair, str) and repair in REPAIRS:
-        work = REPAIRS[repair]
-    elif callable(repair):
-        work = repair
-    else:
+    work = REPAIRS.get(repair) if isinstance(repair, str) else repair
+    if not callable(work):
         raise PlanError(f"unknown repair {repair!r}; expected None or one of {', '.join(REPAIRS)}")
-    if work is merge_repair:  # the one that needs no data
-        return work(net, small, plan, None)
-    if data is None:
-        raise DataError(f"repair={repair!r} needs data: pass data=x (labels are not used)")
-    x, _ = as_samples(data, labels=False)
-    return work(net, small, plan, x)
+    seen = None
+    if work is not merge_repair:  # the one that needs no data
+        if data is None:
+            raise DataError(f"repair={repair!r} needs data: pass data=x (labels are not used)")
+        seen, _ = as_samples(data, labels=False)
+    done = work(net, small, plan, seen)
+    done = done.copy() if done is small else done  # two histories, two networks
+    done.close_masks()
+    done.history = (*small.history, record_repair(net, small, done, plan, described(work), seen, data))
+    return done

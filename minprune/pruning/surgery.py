@@ -1,4 +1,4 @@
-"""Surgery: `mask` switches neurons off, `remove` makes a smaller network, and a certificate says that both agree.
+"""Surgery: `mask` switches neurons off, `remove` makes a smaller network, and certificates say that all agree.
 
 Removing a neuron deletes its row and bias where it is made, its entries in batch-norm and the like, and its columns
 wherever it is read (a block of columns behind a flatten). Which entries those are, `minprune.neurons` knows; here they
@@ -11,23 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from ..certificate import Certificate
-from ..datasets.samples import as_samples, count, rows
-from ..errors import DataError, MinpruneError, PlanError
+from ..certificate import Record
+from ..errors import MinpruneError, PlanError
 from ..layers import Select
 from ..neurons import staying
 from ..nn import Graph, Node
 from ..ops import Array
 from ..recording import with_gates
+from .certifying import certify, record_mask, record_removal
 from .plan import Plan
 from .repair import Repair, repaired
 from .sizes import only_selected
 from .weight_plan import WeightPlan, mask_weights
 
-TRIAL_SAMPLES = 64  # how many inputs a certificate is taken on
+__all__ = ["certify", "mask", "masked", "remove"]
 
 
-def mask(net: Graph, plan: Plan | WeightPlan) -> Graph:
+def mask(net: Graph, plan: Plan | WeightPlan, data: Any = None) -> Graph:
     r"""Switch neurons off, reversibly: their gates are closed wherever they are read. Or set weights to 0 for good.
 
     $a_j \to 0$ for every dropped neuron j, after its activation (σ(0) is ½, so before would not do);
@@ -39,17 +39,24 @@ def mask(net: Graph, plan: Plan | WeightPlan) -> Graph:
         Is not changed.
     plan : Plan or WeightPlan
         Which neurons, or which weights.
+    data : (x, y), x, Samples or Dataset, optional
+        What the certificate is computed on; it does with seeded random inputs.
 
     Returns
     -------
     Graph
-        A network of its own: the same shapes, with gates; all weights are still there. For weights without gates, but
-        with masks, which `fit` respects: see `minprune.pruning.weight_plan.mask_weights`.
+        A network of its own: the same shapes, with gates; all weights are still there. Its `certificate` says that it
+        computes what the network does whose readers have no weights for the dropped neurons; see `Certificate`. For
+        weights without gates, but with masks, which `fit` respects: see `minprune.pruning.weight_plan.mask_weights`.
 
     Raises
     ------
     StructureError, PlanError
         When the plan does not fit; see `Plan.check`.
+    DataError
+        When the network's output is not finite.
+    MinpruneError
+        When the two differ (which would be a defect of minprune).
 
     Examples
     --------
@@ -62,12 +69,19 @@ def mask(net: Graph, plan: Plan | WeightPlan) -> Graph:
     if isinstance(plan, WeightPlan):
         return mask_weights(net, plan)
     plan.check(net)
+    closed = masked(net, plan)
+    closed.history = (*net.history, _proven(record_mask(net, closed, plan, data)))
+    return closed
+
+
+def masked(net: Graph, plan: Plan) -> Graph:
+    """What `mask` makes, without the certificate, which costs more than the mask: for loops over many plans."""
     gated, gates = with_gates(net, plan.drop)
-    masked = gated.copy()
+    closed = gated.copy()
     for name, neurons in plan.drop.items():
         for read in net.neurons[name].reads:
-            masked.buffers[f"{gates[read.value]}.m"][np.isin(read.owner, neurons)] = 0
-    return masked
+            closed.buffers[f"{gates[read.value]}.m"][np.isin(read.owner, neurons)] = 0
+    return closed
 
 
 def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any = None) -> Graph:
@@ -87,15 +101,17 @@ def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any
     Returns
     -------
     Graph
-        With the attribute `certificate`. Dropped input features leave a `Select` behind: the smaller network takes
-        the same inputs. Weights that were masked stay 0, whatever a repair would make of them.
+        With the attributes `certificate` (of the removal alone: masked ≡ removed) and `history`, which goes on where
+        that of `net` ends: a record of the removal, and one of the repair. Dropped input features leave a `Select`
+        behind: the smaller network takes the same inputs. Weights that were masked stay 0, whatever a repair would make
+        of them.
 
     Raises
     ------
     StructureError, PlanError
         When the plan does not fit; see `Plan.check`.
     DataError
-        When the repair needs data and there is none.
+        When the repair needs data and there is none, or the network's output is not finite.
     MinpruneError
         When the smaller network does not compute what the masked one does (which would be a defect of minprune).
 
@@ -120,17 +136,18 @@ def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any
         )
     plan.check(net)
     small = _cut(_with_selects(net, plan), plan)
-    certificate = certify(mask(net, plan), small, data)
-    if not np.isfinite(certificate.max_difference):
-        raise DataError("the network's output is not finite on the certificate's inputs; look for NaN in its weights")
-    if not certificate.ok:
+    small.history = (*net.history, _proven(record_removal(net, masked(net, plan), small, plan, data)))
+    return repaired(net, small, plan, repair, data)
+
+
+def _proven(record: Record) -> Record:
+    """The record, if what it certifies is so."""
+    if not record.certificate or not record.certificate.ok:
         raise MinpruneError(
-            f"removal failed its check ({certificate}); extreme weights can do that, else please report it"
+            f"{record.action} failed its check ({record.certificate}); extreme weights can do that, "
+            "else please report it"
         )
-    small = repaired(net, small, plan, repair, data)
-    small.close_masks()
-    small.certificate = certificate
-    return small
+    return record
 
 
 def _with_selects(net: Graph, plan: Plan) -> Graph:
@@ -179,40 +196,3 @@ def _channels_left(net: Graph, value: str, plan: Plan) -> Array:
         if value not in net.inputs and value in net.neurons[name].channels:
             left &= ~np.isin(net.neurons[name].channels[value], neurons)
     return np.flatnonzero(left)
-
-
-def certify(masked: Graph, small: Graph, data: Any = None) -> Certificate:
-    """Compare a removed network with the masked one; see `Certificate`.
-
-    Parameters
-    ----------
-    masked, small : Graph
-        From `mask` and `remove`.
-    data : samples, optional
-        The first 64 are used; without any, 64 seeded standard normal inputs.
-    """
-    xs, inputs = _trial_inputs(masked, data)
-    if masked.dtype.kind == "f":
-        masked, small = masked.astype(np.float64), small.astype(np.float64)
-    values = masked.run(masked.take(xs), masked.arrays)
-    difference = float(np.abs(values[masked.output] - small(xs)).max(initial=0))
-    bound = 0.0
-    if masked.dtype.kind == "f":
-        fan_in = sum(int(np.prod(array.shape[1:])) for array in masked.params.values() if array.ndim > 1)
-        largest = max(float(np.abs(value).max(initial=1)) for value in values.values())
-        bound = 4 * float(np.finfo(np.float64).eps) * fan_in * largest
-    return Certificate(difference, bound, difference <= bound, inputs)
-
-
-def _trial_inputs(net: Graph, data: Any) -> tuple[Any, str]:
-    if data is not None:
-        x, _ = as_samples(data, labels=False)
-        return rows(x, slice(TRIAL_SAMPLES)), f"{min(count(x), TRIAL_SAMPLES)} samples of the data"
-    rng = np.random.default_rng(0)
-    shapes = net.input_shapes or {}
-    if net.dtype.kind == "O":
-        xs = {name: rng.integers(-8, 9, (TRIAL_SAMPLES, *shape)) for name, shape in shapes.items()}
-        return xs, f"{TRIAL_SAMPLES} seeded whole numbers"
-    return {name: rng.standard_normal((TRIAL_SAMPLES, *shape)) for name, shape in shapes.items()}, (
-        f"{TRIAL_SAMPLES} seeded normal inputs"
-    )

@@ -21,6 +21,7 @@ from ..files import atomic_write
 from ..neurons import fingerprint
 from ..nn import Graph
 from ..ops import Array
+from ..provenance import digest, note
 
 FORMAT = "minprune weight plan 1"
 
@@ -200,4 +201,6 @@ def mask_weights(net: Graph, plan: WeightPlan) -> Graph:
     arrays = {name: array.copy() for name, array in net.arrays.items()}
     masked = Graph.assemble(net.nodes, net.inputs, net.output, arrays, net.input_shapes, masks)
     masked.close_masks()
+    masked.history = net.history
+    note(masked, "mask weights", digest(net), kept={name: int(kept.sum()) for name, kept in masks.items()})
     return masked

@@ -17,16 +17,20 @@ from ..nn import Graph
 from ..ops import LOSSES, Array, Mean
 from ..optim import Adam, Optimizer, OptimizerState
 from ..progress import bar
+from ..provenance import digest, note
 from ..recording import with_gates
 from ..scores import CRITERIA
 from ..scores.gates import GateCriterion, GateGradients
 from ..scores.running import RunningScores
 from ..targets import choose_loss
 from ..tensor import Tape, apply, backward
+from ..train import hide_masked
+from .budget import anchored
+from .certifying import TRIAL_SAMPLES
 from .deciding import Global, Strategy
 from .pacing import Course, check_schedule
 from .plan import Plan
-from .surgery import TRIAL_SAMPLES, remove
+from .surgery import remove
 from .tracking import joined, origins
 
 
@@ -166,6 +170,7 @@ def prune_while_training(
     train, _ = as_splits(data)
     loss = choose_loss(train.y) if loss is None else loss
     names = hidden(net) if groups is None else groups
+    strategy = anchored(strategy, net, progress)
     run = _Cutting(net, train, loss, optimizer or Adam(), RunningScores(rule, decay), names, state)
     generator = np.random.default_rng(rng)
     batches = batch_slices(net, len(train), batch_size)
@@ -222,6 +227,7 @@ class _Cutting:
     def _settle(self, net: Graph) -> None:
         """Go on with this network, and put gates into it; they share its arrays."""
         self.net = net
+        self.before = digest(net) if net.history else ""
         self.gated, gates = with_gates(net, self.groups)
         self.gates = {name: [(read, gates[read.value]) for read in net.neurons[name].reads] for name in self.groups}
 
@@ -241,8 +247,9 @@ class _Cutting:
             for name, each in places.items()
         }
         self.running.add(gradients)
-        grads = {name: bars[param] for name, param in params.items()}
+        grads = hide_masked(self.net, {name: bars[param] for name, param in params.items()})
         self.optimizer.update(self.net.params, grads, self.state, self.optimizer.lr)
+        self.net.close_masks()
         return float(L.value)
 
     def cut(self, strategy: Strategy, schedule: str, part: float) -> None:
@@ -251,6 +258,7 @@ class _Cutting:
         self.course = self.course or Course.starting(strategy, schedule, scores)
         plan = self.course.decide(scores, self.drop, part)
         if plan.drop:
+            note(self.net, "train", self.before, optimizer=repr(self.optimizer))
             small = remove(self.net, plan, data=rows(self.x, slice(TRIAL_SAMPLES)))
             self.drop = joined(self.given, self.net, self.drop, plan.drop)
             self.state = self.state.sliced(staying(self.net, plan.drop))
@@ -269,6 +277,7 @@ class _Cutting:
 
     def result(self, reason: str) -> TrainedAndPruned:
         """What came of it."""
+        note(self.net, "train", self.before, optimizer=repr(self.optimizer))
         plan = Plan(self.drop, fingerprint(self.given), reason)
         return TrainedAndPruned(self.net, self.state, plan, self.kept(), self.losses, self.sizes)
 

@@ -16,7 +16,7 @@ from ..ops import Array
 from ..reports import table
 from ..targets import choose_loss
 from .activations import ActivationMean, ActivationOutgoing, ActivationRms, Apoz
-from .base import Context, Criterion, Scores, Vector
+from .base import Context, Criterion, Scores, Terms, Vector
 from .baselines import Random
 from .conductance import Conductance
 from .curvature import Curvature, Taylor2
@@ -77,7 +77,7 @@ CRITERIA: dict[str, type[Criterion]] = {
     )
 }
 
-__all__ = ["CRITERIA", "Context", "Criterion", "Scores", "Vector", "criteria", "score"]
+__all__ = ["CRITERIA", "Context", "Criterion", "Scores", "Terms", "Vector", "criteria", "score"]
 
 
 def criteria() -> str:

@@ -16,7 +16,7 @@ from ..neurons import NOBODY, NeuronGroup, Read
 from ..nn import Graph
 from ..ops import Array
 from ..progress import track
-from .base import Context, Criterion, Vector
+from .base import Context, Criterion, Terms, Vector
 from .magnitude import sum_of_powers
 
 
@@ -65,6 +65,18 @@ class ActivationCriterion(Criterion):
                     totals[name] += _per_neuron(read, self.entry(a), len(totals[name]))
                     counts[name] += _per_neuron(read, np.ones_like(a), len(totals[name]))
         return {name: self.finish(_ratio(total, counts[name])) for name, total in totals.items()}
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """The mean over the entries of every sample: all samples have as many."""
+        (group,) = context.groups
+        parts = []
+        for batch in activations(context):
+            reads = batch[group.name]
+            totals = sum(read.per_neuron(self.entry(a), group.size) for read, a in reads)  # (N,n)
+            counts = sum(read.per_neuron(np.ones_like(a), group.size) for read, a in reads)
+            parts.append(_ratio(np.asarray(totals), np.asarray(counts)))
+        values = np.concatenate(parts)
+        return Terms("sample", values[:, j], "mean", float(self.finish(values.mean(axis=0))[j]))
 
 
 class ActivationMean(ActivationCriterion):
@@ -212,6 +224,16 @@ class ActivationOutgoing(Criterion):
 
     def score(self, context: Context) -> dict[str, Vector]:
         """Variance times squared length, summed over the values that are read, under a root."""
+        return {name: np.sqrt(sum(moved, np.zeros(1))) for name, moved in self._moved(context).items()}
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """Variance times squared length for every value that is read."""
+        (group,) = context.groups
+        values = np.array([moved[j] for moved in self._moved(context)[group.name]])
+        names = [read.value for read in group.reads]
+        return Terms("value read", values, "root of the sum", float(np.sqrt(values.sum())), names.__getitem__)
+
+    def _moved(self, context: Context) -> dict[str, list[Vector]]:
         spreads = {group.name: [_Spread(group.size) for _ in group.reads] for group in context.groups}
         for batch in activations(context):
             for name, reads in batch.items():
@@ -220,9 +242,10 @@ class ActivationOutgoing(Criterion):
         return {group.name: _moved(context.net, group, spreads[group.name]) for group in context.groups}
 
 
-def _moved(net: Graph, group: NeuronGroup, spreads: list[_Spread]) -> Vector:
-    total = np.zeros(group.size)
+def _moved(net: Graph, group: NeuronGroup, spreads: list[_Spread]) -> list[Vector]:
+    """Variance times squared length of the weights of its own readers, for every value that is read."""
+    moved = [np.zeros(group.size)] if not group.reads else []
     for read, spread in zip(group.reads, spreads, strict=True):
         mine = [piece for piece in group.consumed if piece.array.rpartition(".")[0] in read.readers]
-        total += spread.variance * sum_of_powers(net, group, mine, 2)
-    return np.sqrt(total)
+        moved.append(spread.variance * sum_of_powers(net, group, mine, 2))
+    return moved

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -64,12 +64,48 @@ class Context:
             yield rows(self.x, batch), None if self.y is None else self.y[batch]
 
 
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """What the score of one neuron is made of.
+
+    Attributes
+    ----------
+    of : str
+        What a term belongs to: "sample", "weight", "neuron" …
+    values : array (m,) of float64
+        The terms.
+    reduction : {"mean", "sum", "root of the sum", "product"}
+        How they come together.
+    score : float
+        What becomes of that.
+    label : callable
+        From the number of a term to its name; by default the number.
+    columns : mapping
+        What the terms are made of: a heading -> (m,).
+    """
+
+    of: str
+    values: Vector
+    reduction: str
+    score: float
+    label: Callable[[int], str] = str
+    columns: Mapping[str, Vector] = field(default_factory=dict)
+
+    @property
+    def reduced(self) -> float:
+        """The terms, brought together."""
+        if self.reduction == "product":
+            return float(self.values.prod())
+        total = float(self.values.sum())
+        return {"mean": total / len(self.values), "sum": total}.get(self.reduction, float(np.sqrt(total)))
+
+
 @dataclass(frozen=True)
 class Criterion:
     """A rule that gives every neuron a number: the larger, the more it deserves to stay.
 
-    A subclass states its `name`, `formula`, what it `needs`, its `source`, and `score`; and `score_weights`, where it
-    makes sense for single weights too.
+    A subclass states its `name`, `formula`, what it `needs`, its `source`, and `score`; `score_weights`, where it makes
+    sense for single weights too; and `terms`, where a score is made of something that can be shown.
     """
 
     name: ClassVar[str]
@@ -84,6 +120,10 @@ class Criterion:
     def score_weights(self, context: Context) -> dict[str, Array]:
         """The scores of every weight of the parameters in `context.weights`, by their names; refused by default."""
         raise DataError(f"{self.name} scores neurons only; for weights take another criterion, such as magnitude_l1")
+
+    def terms(self, context: Context, j: int) -> Terms | None:
+        """What the score of neuron j of the only group in `context.groups` is made of; None where that is not told."""
+        return None
 
     @classmethod
     def scores_weights(cls) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 from ..errors import DataError, ShapeError
 from ..ops import Array
 from ..ops.losses import log_sum_exp
-from .base import Context, Criterion, Vector
+from .base import Context, Criterion, Terms, Vector
 from .gates import GatedPass, gated_passes, loss_gradients, sample_mean
 from .weights import WeighedPass, batch_mean, loss_sums, weighed_passes
 
@@ -113,6 +113,13 @@ class Curvature(Criterion):
         """½ w² h, averaged over all samples."""
         return batch_mean(context, (half_curvature_of_weights(context, batch) for batch in weighed_passes(context)))
 
+    def terms(self, context: Context, j: int) -> Terms:
+        """½ Jᵀ H J of every sample."""
+        (group,) = context.groups
+        parts = [half_curvature(context, batch)[group.name][:, j] for batch in gated_passes(context)]
+        values = np.concatenate(parts).astype(np.float64)
+        return Terms("sample", values, "mean", float(values.mean()))
+
 
 class Taylor2(Criterion):
     r"""The change of the loss on removal to second order: `taylor_signed` + `curvature`.
@@ -170,3 +177,14 @@ class Taylor2(Criterion):
             first = loss_sums(context, batch, np.positive)
             half = half_curvature_of_weights(context, batch)
             yield {n: half[n] - context.net.params[n].astype(np.float64) * slope for n, slope in first.items()}
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """Both terms of every sample, and their sum."""
+        (group,) = context.groups
+        first, second = [], []
+        for batch in gated_passes(context):
+            first.append(-loss_gradients(context, batch)[group.name].effect[:, j])
+            second.append(half_curvature(context, batch)[group.name][:, j])
+        columns = {"−a·s": np.concatenate(first).astype(np.float64), "½JᵀHJ": np.concatenate(second).astype(np.float64)}
+        values = columns["−a·s"] + columns["½JᵀHJ"]
+        return Terms("sample", values, "mean", float(values.mean()), columns=columns)

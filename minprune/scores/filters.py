@@ -8,7 +8,7 @@ from ..errors import DataError
 from ..neurons import NOBODY, NeuronGroup, Slice
 from ..nn import Graph
 from ..ops import Array
-from .base import Context, Criterion, Vector
+from .base import Context, Criterion, Terms, Vector
 
 
 class BnScale(Criterion):
@@ -37,6 +37,15 @@ class BnScale(Criterion):
     def score(self, context: Context) -> dict[str, Vector]:
         """|γ|."""
         return {group.name: _scales(context.net, group) for group in context.groups}
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """|γ| of every batch-norm entry that the neuron passes."""
+        (group,) = context.groups
+        gammas = [(s.array, int(k)) for s in group.carried if s.array.endswith(".gamma") for k in s.positions(j)]
+        scales = np.array([context.net.params[array][k] for array, k in gammas], dtype=np.float64)
+        names = [f"{array}[{k}]" for array, k in gammas]
+        values = np.abs(scales)
+        return Terms("scale", values, "sum", float(values.sum()), names.__getitem__, {"γ": scales})
 
 
 def _scales(net: Graph, group: NeuronGroup) -> Vector:
@@ -85,6 +94,13 @@ class Fpgm(Criterion):
             rows = _filters(context.net, group)
             scores[group.name] = np.array([np.sqrt(((rows - row) ** 2).sum(axis=1)).sum() for row in rows])
         return scores
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """The distance to every neuron of the group."""
+        (group,) = context.groups
+        rows = _filters(context.net, group)
+        values = np.sqrt(((rows - rows[j]) ** 2).sum(axis=1))
+        return Terms("neuron", values, "sum", float(values.sum()), lambda i: f"{group.name}[{i}]")
 
 
 def _filters(net: Graph, group: NeuronGroup) -> Array:

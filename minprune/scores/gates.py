@@ -24,7 +24,7 @@ from ..progress import track
 from ..recording import with_gates
 from ..targets import prepare_targets
 from ..tensor import Tape, Tensor, apply, backward
-from .base import Context, Criterion, Vector
+from .base import Context, Criterion, Terms, Vector
 
 
 @dataclass(frozen=True)
@@ -148,3 +148,12 @@ class GateCriterion(Criterion):
         """Average over all samples."""
         batches = ({name: self.sample(g) for name, g in batch.items()} for batch in gate_gradients(context))
         return {name: self.finish(mean) for name, mean in sample_mean(context, batches).items()}
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """What every sample contributes, beside its s (the slope) and a·s (the effect)."""
+        (group,) = context.groups
+        batches = [batch[group.name] for batch in gate_gradients(context)]
+        values = np.concatenate([self.sample(g) for g in batches]).astype(np.float64)  # (N,n)
+        columns = {"s": [g.slope[:, j] for g in batches], "a·s": [g.effect[:, j] for g in batches]}
+        joined = {name: np.concatenate(parts).astype(np.float64) for name, parts in columns.items()}
+        return Terms("sample", values[:, j], "mean", float(self.finish(values.mean(axis=0))[j]), columns=joined)

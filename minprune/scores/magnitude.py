@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..neurons import NOBODY, NeuronGroup, Slice
 from ..nn import Graph
 from ..ops import Array
-from .base import Context, Criterion, Vector
+from .base import Context, Criterion, Terms, Vector
 
 
 def weights_among(group: NeuronGroup, slices: Iterable[Slice]) -> list[Slice]:
@@ -38,6 +38,28 @@ def sum_of_powers(net: Graph, group: NeuronGroup, slices: Iterable[Slice], power
     return sum_over_weights(group, weights, sizes)
 
 
+def weight_terms(net: Graph, slices: Iterable[Slice], j: int, power: int) -> Terms:
+    """|w|^power of every weight of neuron j in the given slices; for the square, under a root."""
+    places = [(piece, position) for piece in slices if piece.array.endswith(".W") for position in piece.positions(j)]
+    shapes = [np.delete(net.params[piece.array].shape, piece.axis) for piece, _ in places]
+    rows = [np.take(net.params[piece.array], k, axis=piece.axis).ravel().astype(np.float64) for piece, k in places]
+    starts = np.cumsum([0, *(len(row) for row in rows)])
+
+    def label(i: int) -> str:
+        which = int(np.searchsorted(starts, i, side="right")) - 1
+        piece, position = places[which]
+        index = np.insert(np.unravel_index(i - starts[which], shapes[which]), piece.axis, position)
+        return f"{piece.array}[{', '.join(map(str, index))}]"
+
+    weights = np.concatenate([np.zeros(0), *rows])  # none where nobody reads the neuron
+    values = np.abs(weights) ** power
+    score = float(values.sum()) if power == 1 else float(np.sqrt(values.sum()))
+    return Terms(
+        *("weight", values, "sum" if power == 1 else "root of the sum", score, label),
+        columns={"w": weights},
+    )
+
+
 class MagnitudeL1(Criterion):
     r"""The sum of the moduli of a neuron's incoming weights: $\sum_i |w_{ji}|$, bias apart.
 
@@ -63,6 +85,11 @@ class MagnitudeL1(Criterion):
     def score(self, context: Context) -> dict[str, Vector]:
         """Σ|w| over the rows."""
         return {g.name: sum_of_powers(context.net, g, g.produced, 1) for g in context.groups}
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """|w| of every weight of the rows."""
+        (group,) = context.groups
+        return weight_terms(context.net, group.produced, j, 1)
 
     def score_weights(self, context: Context) -> dict[str, Array]:
         """|w|."""
@@ -99,6 +126,11 @@ class MagnitudeL2(Criterion):
         """|w|."""
         return MagnitudeL1().score_weights(context)
 
+    def terms(self, context: Context, j: int) -> Terms:
+        """w² of every weight of the rows."""
+        (group,) = context.groups
+        return weight_terms(context.net, group.produced, j, 2)
+
 
 class MagnitudeL1Outgoing(Criterion):
     r"""The sum of the moduli of the weights that read a neuron: $\sum_k |w_{kj}|$.
@@ -124,6 +156,11 @@ class MagnitudeL1Outgoing(Criterion):
         """Σ|w| over the columns."""
         return {g.name: sum_of_powers(context.net, g, g.consumed, 1) for g in context.groups}
 
+    def terms(self, context: Context, j: int) -> Terms:
+        """|w| of every weight of the columns."""
+        (group,) = context.groups
+        return weight_terms(context.net, group.consumed, j, 1)
+
 
 class MagnitudeL2Outgoing(Criterion):
     r"""The length of the weights that read a neuron: $\sqrt{\sum_k w_{kj}^2}$.
@@ -148,6 +185,11 @@ class MagnitudeL2Outgoing(Criterion):
     def score(self, context: Context) -> dict[str, Vector]:
         """√Σw² over the columns."""
         return {g.name: np.sqrt(sum_of_powers(context.net, g, g.consumed, 2)) for g in context.groups}
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """w² of every weight of the columns."""
+        (group,) = context.groups
+        return weight_terms(context.net, group.consumed, j, 2)
 
 
 class MagnitudeProduct(Criterion):
@@ -181,6 +223,13 @@ class MagnitudeProduct(Criterion):
             g.name: sum_of_powers(net, g, g.produced, 2) * sum_of_powers(net, g, g.consumed, 2) for g in context.groups
         }
         return {name: np.sqrt(square) for name, square in squares.items()}
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """The two lengths."""
+        (group,) = context.groups
+        lengths = [weight_terms(context.net, slices, j, 2).score for slices in (group.produced, group.consumed)]
+        sides = ("incoming weights", "outgoing weights")
+        return Terms("length", np.array(lengths), "product", lengths[0] * lengths[1], sides.__getitem__)
 
 
 class Lamp(Criterion):

@@ -29,7 +29,7 @@ from ..ops import LOSSES, Array
 from ..progress import bar
 from ..targets import prepare_targets
 from ..tensor import apply
-from .base import Context, Criterion, Vector
+from .base import Context, Criterion, Terms, Vector
 
 STACKED = 1 << 20  # entries of the values that are computed at once: a few MB, which a processor keeps near
 
@@ -73,6 +73,13 @@ class LeaveOneOut(Criterion):
         from .weight_oracle import weight_costs  # which is built upon this module
 
         return weight_costs(context)
+
+    def terms(self, context: Context, j: int) -> Terms:
+        """The change of every sample's loss."""
+        (group,) = context.groups
+        values = [Batch.computed(context, x, y).losses_without(group, j) for x, y in context.batches()]
+        joined = np.concatenate(values).astype(np.float64)
+        return Terms("sample", joined, "mean", float(joined.mean()))
 
 
 def removal_costs(context: Context, sets: dict[str, list[Set]]) -> dict[str, Vector]:
@@ -142,6 +149,12 @@ class Batch:
         # Outputs have few columns: sums along them are several times faster where each column lies in one piece.
         losses = apply(LOSSES[self.loss], np.asfortranarray(output), stacked(self.targets, count))
         return (losses.reshape(count, -1) - self.losses).sum(axis=1, dtype=np.float64)
+
+    def losses_without(self, group: NeuronGroup, j: int) -> Array:
+        """The change of every sample's loss without neuron j (N,)."""
+        if not self._active(group)[j]:
+            return np.zeros_like(self.losses)
+        return apply(LOSSES[self.loss], self.output_without(group, [(j,)]), self.targets) - self.losses
 
     def _active(self, group: NeuronGroup) -> Array:
         """Which neurons are not 0 everywhere they are read, on all samples."""

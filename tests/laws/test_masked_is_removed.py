@@ -34,7 +34,7 @@ def assert_masked_is_removed(net: Graph, plan: mp.Plan, x: Any) -> None:
     certificate = small.certificate
     assert certificate is not None
     assert certificate.ok, str(certificate)
-    assert (certificate.bound == 0) == (net.dtype == object)
+    assert certificate.bound == 0 or net.dtype != object
     difference = np.abs(masked(x) - small(x)).max()
     assert difference == 0 if net.dtype == object else difference <= max(certificate.bound, 1e-12)
     rows = {name: len(array) for name, array in net.params.items()}
@@ -249,7 +249,7 @@ def test_removing_in_two_steps_is_removing_the_union(data: st.DataObject) -> Non
     masked_twice = mp.mask(mp.mask(net, first), mp.Plan(rest))
     assert masked_twice(inputs(net)).tobytes() == mp.mask(net, union)(inputs(net)).tobytes()
     removed_after_mask = mp.remove(mp.mask(net, union), union)
-    np.testing.assert_allclose(removed_after_mask(inputs(net)), once(inputs(net)), rtol=0, atol=once.certificate.bound)
+    np.testing.assert_allclose(removed_after_mask(inputs(net)), once(inputs(net)), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -262,7 +262,7 @@ def test_the_certificate_catches_a_surgery_that_takes_another_neuron(
     net = EXAMPLES[name]()
     net = whole(net, 5) if exact else net
     group = next(g for g, found in net.neurons.items() if not found.stays)
-    with pytest.raises(MinpruneError, match=r"removal failed its check \(masked and removed DIFFER"):
+    with pytest.raises(MinpruneError, match=r"remove failed its check \(masked and removed DIFFER"):
         mp.remove(net, mp.Plan({group: [0]}))
 
 
