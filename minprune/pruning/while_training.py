@@ -146,9 +146,9 @@ def prune_while_training(
 
     Notes
     -----
-    Source: the score and its moving average, Molchanov et al. 2017, *Pruning convolutional neural networks for resource
-    efficient inference*, section 2.2, and 2019, *Importance estimation for neural network pruning*, section 3.2, which
-    prune a trained network while it is fine-tuned.
+    Source: Molchanov et al. 2017, *Pruning convolutional neural networks for resource efficient inference*, and 2019,
+    *Importance estimation for neural network pruning*: the scores, collected from the mini-batches between two cuts.
+    Both prune a trained network while it is fine-tuned; here it can be one that was never trained.
 
     Examples
     --------
