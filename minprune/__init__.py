@@ -25,6 +25,8 @@ _HOMES = {
     "pruning.deciding": ("decide", "Global", "PerLayer", "Threshold"),
     "pruning.least_squares": ("LeastSquares",),
     "pruning.surgery": ("mask", "remove"),
+    "pruning.intervals": ("interval_bounds",),
+    "pruning.exact": ("reduce_exactly",),
     "evaluation": ("evaluate",),
     "comparison": ("compare",),
     "truth": ("agreement",),
