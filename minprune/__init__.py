@@ -24,6 +24,7 @@ _HOMES = {
     "pruning.plan": ("Plan",),
     "pruning.deciding": ("decide", "Global", "PerLayer", "Threshold"),
     "pruning.least_squares": ("LeastSquares",),
+    "pruning.brain_surgeon": ("OptimalBrainSurgeon",),
     "pruning.surgery": ("mask", "remove"),
     "pruning.intervals": ("interval_bounds",),
     "pruning.exact": ("reduce_exactly",),

@@ -161,11 +161,17 @@ def _prune(add: Adder) -> None:
     add("--strategy", choices=("global", "per-layer", "threshold"), default="global", help="how to choose (global)")
     add("--remove", type=_amount, default=0.5, help="fraction, or by group: dense1=0.3,conv2=0.5 (0.5)")
     add("--rounds", type=int, default=1, help="in how many rounds (1)")
-    repairs = ("mean", "least_squares", "merge", "batch_norm")
+    repairs = ("mean", "least_squares", "merge", "batch_norm", "obs")
     add("--repair", choices=repairs, help="make up for the removed neurons without training")
     add("--epochs", type=int, default=0, help="fine-tuning after each round (0)")
     _training(add)
     add("-o", "--output", default="pruned.npz", help="where the smaller network is saved (pruned.npz)")
+
+
+def _reduce(add: Adder) -> None:
+    add("model", help="a saved network (.npz)")
+    add("--box", type=float, nargs=2, required=True, metavar=("LOW", "HIGH"), help="what every input lies between")
+    add("-o", "--output", default="reduced.npz", help="where the smaller network is saved (reduced.npz)")
 
 
 def _evaluate(add: Adder) -> None:
@@ -211,6 +217,11 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
         "Score, remove, repair and fine-tune.",
         "minprune prune model.npz digits --remove 0.5 --epochs 2 -o pruned.npz",
         _prune,
+    ),
+    "reduce": (
+        "Take out what makes no difference for inputs in a box.",
+        "minprune reduce model.npz --box 0 1 -o reduced.npz",
+        _reduce,
     ),
     "evaluate": ("Measure accuracy, size and runtime.", "minprune evaluate model.npz digits", _evaluate),
     "compare": ("Measure networks side by side.", "minprune compare model.npz pruned.npz --data digits", _compare),

@@ -23,6 +23,7 @@ from .nn import Graph
 from .ops import OPS
 from .optim import AdamW, Cosine
 from .pruning.deciding import Global, PerLayer, Strategy, Threshold
+from .pruning.exact import reduce_exactly
 from .pruning.schedule import FineTune
 from .pruning.schedule import prune as prune_network
 from .reports import table
@@ -186,6 +187,15 @@ def _strategy(args: Namespace) -> Strategy:
     if args.strategy == "threshold":
         return Threshold(quantile=args.remove)
     return PerLayer(args.remove) if args.strategy == "per-layer" else Global(args.remove)
+
+
+def reduce(args: Namespace) -> Outcome:
+    """Take out of a network what makes no difference for inputs in a box."""
+    _can_be_written(args.output)
+    net = load(args.model)
+    found = reduce_exactly(net, {name: tuple(args.box) for name in net.inputs})
+    save(found.net, args.output)
+    return f"{found}\nsaved to {args.output}", {"output": args.output, **found.as_dict()}
 
 
 def evaluate(args: Namespace) -> Outcome:

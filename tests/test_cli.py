@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minprune as mp
 from minprune import cli
 from minprune.cli import COMMANDS, main
 
@@ -45,7 +46,7 @@ def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> None:
     order = (
-        *("train", "score", "agreement", "prune", "evaluate", "compare"),
+        *("train", "score", "agreement", "prune", "reduce", "evaluate", "compare"),
         *("formulas", "data", "worked", "listing", "demo"),
     )
     assert set(order) == set(COMMANDS)
@@ -91,6 +92,7 @@ def test_json_is_json_for_every_command_that_reads_a_model(model: Path, capsys: 
             "--epochs",
             "1",
         ],
+        ["reduce", "model.npz", "--box", "0", "1"],
         ["evaluate", "model.npz", "digits"],
         ["agreement", "model.npz", "digits", "--criteria", "taylor,inverse_sensitivity", "--ranking", "per-layer"],
         ["compare", "model.npz", "pruned.npz", "--data", "digits"],
@@ -107,6 +109,19 @@ def test_pruning_halves_the_hidden_neurons(model: Path, capsys: pytest.CaptureFi
     content = json.loads(run(capsys, "prune", "model.npz", "digits", "--remove", "0.5", "--json"))
     assert len(content["kept"]["dense1"]) == 8
     assert content["after"]["params"] < content["before"]["params"]
+
+
+def test_reducing_says_what_went_and_why(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = mp.load(model)
+    net.params["dense1.b"][3] = -1000
+    mp.save(net, model)
+    text = run(capsys, "reduce", "model.npz", "--box", "0", "1", "-o", "small.npz")
+    assert "1 neuron removed, 0 layers merged\n  dense1, dead: 3 (it is 0 on the whole box)\ngiven ≡ reduced" in text
+    assert mp.load("small.npz").neurons["dense1"].size == 15
+    content = json.loads(run(capsys, "reduce", "model.npz", "--box", "0", "1", "--json"))
+    assert content["steps"] == [{"kind": "dead", "group": "dense1", "neurons": [3], "why": "it is 0 on the whole box"}]
+    assert "lower bound lies above" in failure(capsys, "reduce", "model.npz", "--box", "1", "0")
+    assert "a network is saved as .npz" in failure(capsys, "reduce", "model.npz", "--box", "0", "1", "-o", "small.pkl")
 
 
 def test_a_single_layer_can_be_pruned_by_name(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

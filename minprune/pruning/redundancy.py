@@ -187,7 +187,9 @@ def linear_neurons(survey: Survey, group: NeuronGroup) -> list[int]:
     if is_input(survey.net, group) or makers != {group.source} or group.carried:
         return []
     maker: Any = survey.net.nodes[group.source].layer
-    if getattr(maker, "groups", 1) > 1 or any(layer.kind not in STRAIGHT for layer in survey.between(group)):
+    if getattr(maker, "groups", 1) > 1 or not np.array_equal(group.produced[0].owner, np.arange(group.size)):
+        return []
+    if any(layer.kind not in STRAIGHT for layer in survey.between(group)):
         return []
     bent: set[int] = set()
     for node in survey.net.nodes.values():

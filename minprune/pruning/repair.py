@@ -10,6 +10,7 @@ from ..datasets.samples import as_samples, count, rows
 from ..errors import DataError, PlanError
 from ..nn import Graph
 from ..ops import Array, divide
+from .brain_surgeon import OptimalBrainSurgeon
 from .least_squares import LeastSquares
 from .merging import merge_repair
 from .plan import Plan
@@ -93,6 +94,7 @@ REPAIRS: dict[str, Repair] = {
     "least_squares": LeastSquares(),
     "merge": merge_repair,
     "batch_norm": batch_norm_repair,
+    "obs": OptimalBrainSurgeon(),
 }
 
 
