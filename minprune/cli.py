@@ -17,7 +17,7 @@ from .errors import MinpruneError
 # The matrices here are small: a second thread gains little, and where another program wants its core, the two wait for
 # each other (a demo of half a minute took two). And "same seed, same bytes" holds at a fixed number of threads.
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
-REPAIRS = ("mean", "least_squares", "merge", "batch_norm")
+REPAIRS = ("mean", "least_squares", "obs", "merge", "batch_norm")
 DATA = "digits, mnist, fashion-mnist, or a path: .npz, .csv, a folder of IDX files"
 
 
@@ -216,6 +216,12 @@ def _choose(add: Adder) -> None:
     add("--figure", help="also draw all candidates, to this .png or .svg file")
 
 
+def _reduce(add: Adder) -> None:
+    add("model", help="a saved network (.npz)")
+    add("--box", type=float, nargs=2, required=True, metavar=("LOW", "HIGH"), help="what every input lies between")
+    add("-o", "--output", default="reduced.npz", help="where the smaller network is saved (reduced.npz)")
+
+
 def _evaluate(add: Adder) -> None:
     _model_and_data(add)
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
@@ -289,6 +295,11 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
         "Measure many smaller networks; choose the smallest that is good enough, or the best that is small enough.",
         "minprune choose model.npz digits --max-loss 0.01 --criteria taylor -o chosen.npz --figure pareto.png",
         _choose,
+    ),
+    "reduce": (
+        "Take out what makes no difference for inputs in a box.",
+        "minprune reduce model.npz --box 0 1 -o reduced.npz",
+        _reduce,
     ),
     "evaluate": ("Measure accuracy, size and runtime.", "minprune evaluate model.npz digits", _evaluate),
     "compare": ("Measure networks side by side.", "minprune compare model.npz pruned.npz --data digits", _compare),

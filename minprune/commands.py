@@ -27,6 +27,7 @@ from .ops import OPS
 from .optim import AdamW, Cosine
 from .pruning.budget import KINDS, Budget
 from .pruning.deciding import Global, PerLayer, Strategy, Threshold
+from .pruning.exact import reduce_exactly
 from .pruning.schedule import FineTune
 from .pruning.schedule import prune as prune_network
 from .pruning.weight_schedule import prune_weights
@@ -254,6 +255,15 @@ def choose(args: Namespace) -> Outcome:
 
         plots.save(plots.pareto(**found.for_plot()), args.figure)
     return "\n".join(lines), found.as_dict() | {"test": {name: ev.as_dict() for name, ev in judged.items()}}
+
+
+def reduce(args: Namespace) -> Outcome:
+    """Take out of a network what makes no difference for inputs in a box."""
+    _can_be_written(args.output)
+    net = load(args.model)
+    found = reduce_exactly(net, {name: tuple(args.box) for name in net.inputs})
+    save(found.net, args.output)
+    return f"{found}\nsaved to {args.output}", {"output": args.output, **found.as_dict()}
 
 
 def evaluate(args: Namespace) -> Outcome:

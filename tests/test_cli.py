@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minprune as mp
 from minprune import cli
 from minprune.cli import COMMANDS, main
 
@@ -45,7 +46,19 @@ def failure(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> None:
     order = (
-        *("train", "score", "explain", "agreement", "prune", "scan", "choose", "verify", "evaluate", "compare"),
+        *(
+            "train",
+            "score",
+            "explain",
+            "agreement",
+            "prune",
+            "scan",
+            "choose",
+            "reduce",
+            "verify",
+            "evaluate",
+            "compare",
+        ),
         *("formulas", "data", "worked", "listing", "demo"),
     )
     assert set(order) == set(COMMANDS)
@@ -91,6 +104,7 @@ def test_json_is_json_for_every_command_that_reads_a_model(model: Path, capsys: 
             "--epochs",
             "1",
         ],
+        ["reduce", "model.npz", "--box", "0", "1"],
         ["evaluate", "model.npz", "digits"],
         ["scan", "model.npz", "digits", "--repair", "mean"],
         ["choose", "model.npz", "digits", "--max-bytes", "4000", "--criteria", "taylor", "--by", "macs"],
@@ -115,6 +129,19 @@ def test_rounds_follow_the_schedule_that_was_asked_for(model: Path, capsys: pyte
     text = run(capsys, "prune", "model.npz", "digits", "--remove", "0.5", "--rounds", "2", "--schedule", "cubic")
     removed = [line.split()[1] for line in text.splitlines() if line.startswith(("1 ", "2 "))]
     assert removed == ["7", "1"]  # of 16: 8 · (1 − (1 − ½)³), and the rest
+
+
+def test_reducing_says_what_went_and_why(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    net = mp.load(model)
+    net.params["dense1.b"][3] = -1000
+    mp.save(net, model)
+    text = run(capsys, "reduce", "model.npz", "--box", "0", "1", "-o", "small.npz")
+    assert "1 neuron removed, 0 layers merged\n  dense1, dead: 3 (it is 0 on the whole box)\ngiven ≡ reduced" in text
+    assert mp.load("small.npz").neurons["dense1"].size == 15
+    content = json.loads(run(capsys, "reduce", "model.npz", "--box", "0", "1", "--json"))
+    assert content["steps"] == [{"kind": "dead", "group": "dense1", "neurons": [3], "why": "it is 0 on the whole box"}]
+    assert "lower bound lies above" in failure(capsys, "reduce", "model.npz", "--box", "1", "0")
+    assert "a network is saved as .npz" in failure(capsys, "reduce", "model.npz", "--box", "0", "1", "-o", "small.pkl")
 
 
 def test_a_single_layer_can_be_pruned_by_name(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

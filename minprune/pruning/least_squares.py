@@ -85,11 +85,7 @@ class LeastSquares:
     places: int = 20
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.ridge, int | float | np.floating) and self.ridge > 0 and isfinite(self.ridge)):
-            raise PlanError(f"LeastSquares: ridge is {self.ridge!r}, expected a finite number above 0")
-        for name, value in (("samples", self.samples), ("places", self.places)):
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise PlanError(f"LeastSquares: {name} is {value!r}, expected a whole number of at least 1")
+        check_settings(self, ridge=self.ridge, samples=self.samples, places=self.places)
 
     def __call__(self, net: Graph, small: Graph, plan: Plan, x: Any) -> Graph:
         """Repair `small`, which is what `plan` left of `net`, on samples x; the result is a network of its own."""
@@ -108,21 +104,59 @@ class LeastSquares:
 
     def _equations(self, net: Graph, repaired: Graph, reader: str, left: Array, x: Any) -> tuple[Array, Array]:
         """Both sides of the normal equations, summed batch by batch: (Q, F+1, F+1) and (Q, F+1, o)."""
-        node = repaired.nodes[reader]
-        rng = np.random.default_rng(0)
         gram: Any = 0.0
         cross: Any = 0.0
-        for part in _batches(repaired, reader, x):
-            target = compute(net, reader, part)[reader][:, left]
-            values = compute(repaired, reader, part)
-            columns = _columns(node.layer, values[node.inputs[0]])  # (N,Q,F,P)
-            missing = (target.astype(np.float64) - values[reader]).reshape(*columns.shape[:2], -1, columns.shape[3])
-            chosen = _some_places(columns.shape[3], self.places, rng)
-            a, r = _as_rows(columns[..., chosen]), _as_rows(missing[..., chosen])  # (Q,n,F), (Q,n,o)
-            a = np.concatenate([a, np.ones_like(a[..., :1])], axis=2)
-            gram = gram + a.swapaxes(1, 2) @ a  # (Q,F+1,n)(Q,n,F+1) -> (Q,F+1,F+1)
-            cross = cross + a.swapaxes(1, 2) @ r  # (Q,F+1,n)(Q,n,o) -> (Q,F+1,o)
+        for batch in regressions(net, repaired, reader, left, x, self.places):
+            at = batch.a.swapaxes(1, 2)
+            gram = gram + at @ batch.a  # (Q,F+1,n)(Q,n,F+1) -> (Q,F+1,F+1)
+            cross = cross + at @ batch.r  # (Q,F+1,n)(Q,n,o) -> (Q,F+1,o)
         return gram, cross
+
+
+@dataclass(frozen=True)
+class Regression:
+    """What a reader sees in some samples and places, and what it misses.
+
+    Attributes
+    ----------
+    x : array
+        The samples.
+    places : index
+        Which places of each.
+    a : array (Q, n, F + 1)
+        What it reads, and 1 for the bias; one row for each sample and place, Q groups of a convolution.
+    r : array (Q, n, o)
+        What it computed in the dense network, less what it does now.
+    """
+
+    x: Any
+    places: Any
+    a: Array
+    r: Array
+
+
+def regressions(net: Graph, repaired: Graph, reader: str, left: Array, x: Any, places: int) -> Iterator[Regression]:
+    """A reader's regression of what is missing on what it reads, a batch of samples at a time."""
+    node = repaired.nodes[reader]
+    rng = np.random.default_rng(0)
+    for part in _batches(repaired, reader, x):
+        target = compute(net, reader, part)[reader][:, left]
+        values = compute(repaired, reader, part)
+        columns = _columns(node.layer, values[node.inputs[0]])  # (N,Q,F,P)
+        missing = (target.astype(np.float64) - values[reader]).reshape(*columns.shape[:2], -1, columns.shape[3])
+        chosen = _some_places(columns.shape[3], places, rng)
+        a, r = as_rows(columns[..., chosen]), as_rows(missing[..., chosen])  # (Q,n,F), (Q,n,o)
+        yield Regression(part, chosen, np.concatenate([a, np.ones_like(a[..., :1])], axis=2), r)
+
+
+def check_settings(repair: Any, *, ridge: float, samples: int, places: int) -> None:
+    """Refuse what no regression can be made with."""
+    kind = type(repair).__name__
+    if not (isinstance(ridge, int | float | np.floating) and ridge > 0 and isfinite(ridge)):
+        raise PlanError(f"{kind}: ridge is {ridge!r}, expected a finite number above 0")
+    for name, value in (("samples", samples), ("places", places)):
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise PlanError(f"{kind}: {name} is {value!r}, expected a whole number of at least 1")
 
 
 def _solve(gram: Array, cross: Array, ridge: float) -> tuple[Array, Array]:
@@ -157,6 +191,6 @@ def _some_places(available: int, wanted: int, rng: np.random.Generator) -> Any:
     return slice(None) if available <= wanted else rng.choice(available, wanted, replace=False)
 
 
-def _as_rows(columns: Array) -> Array:
+def as_rows(columns: Array) -> Array:
     """One row for each sample and place, in float64: (N, Q, F, P) -> (Q, N·P, F)."""
     return columns.transpose(1, 0, 3, 2).reshape(columns.shape[1], -1, columns.shape[2]).astype(np.float64)

@@ -58,6 +58,15 @@ def with_biases(net: Graph, layers: Iterable[str]) -> Graph:
     return Graph.assemble(nodes, net.inputs, net.output, arrays, net.input_shapes, net.masks)
 
 
+def response(net: Graph, reader: str, constants: Array) -> Array:
+    """What a layer's weighted sums get from a constant input (C,): one number for each of its neurons."""
+    W = net.params[f"{reader}.W"]
+    weights = W.reshape(*W.shape[:2], -1).sum(axis=2)  # (O, C/groups): a filter's entries all see the same constant
+    groups = getattr(net.nodes[reader].layer, "groups", 1)
+    blocks = weights.reshape(groups, -1, weights.shape[1]) @ constants.reshape(groups, -1, 1)
+    return blocks.reshape(-1)
+
+
 def spread(available: int, wanted: int) -> Array:
     """Indices of at most `wanted` samples, at even distances: data sorted by class gives some of each."""
     return np.arange(min(available, wanted)) * available // min(available, wanted)

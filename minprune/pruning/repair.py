@@ -12,11 +12,12 @@ from ..datasets.samples import as_samples, count, rows
 from ..errors import DataError, PlanError
 from ..nn import Graph
 from ..ops import Array, divide
+from .brain_surgeon import OptimalBrainSurgeon
 from .certifying import record_repair
 from .least_squares import LeastSquares
 from .merging import merge_repair
 from .plan import Plan
-from .readers import readers_of_dropped, rows_left, with_biases
+from .readers import readers_of_dropped, response, rows_left, with_biases
 from .recalibration import batch_norm_repair
 
 BATCH = 1024  # samples at a time
@@ -73,7 +74,7 @@ def mean_repair(net: Graph, small: Graph, plan: Plan, x: Any) -> Graph:
         for read in net.neurons[name].reads:
             means = np.where(np.isin(read.owner, neurons), means_of[read.value], 0).astype(net.dtype)
             for reader in read.readers if means.any() else ():
-                repaired.params[f"{reader}.b"] += _response(net, reader, means)[rows_left(net, reader, plan)]
+                repaired.params[f"{reader}.b"] += response(net, reader, means)[rows_left(net, reader, plan)]
     return repaired
 
 
@@ -91,20 +92,12 @@ def _means(net: Graph, x: Any, names: set[str]) -> dict[str, Array]:
     return {name: divide(totals[name], entries[name]) for name in names}
 
 
-def _response(net: Graph, reader: str, means: Array) -> Array:
-    """What a layer's weighted sums get from a constant input (C,): one number for each of its neurons."""
-    W = net.params[f"{reader}.W"]
-    weights = W.reshape(*W.shape[:2], -1).sum(axis=2)  # (O, C/groups): a filter's entries all see the same constant
-    groups = getattr(net.nodes[reader].layer, "groups", 1)
-    blocks = weights.reshape(groups, -1, weights.shape[1]) @ means.reshape(groups, -1, 1)
-    return blocks.reshape(-1)
-
-
 REPAIRS: dict[str, Repair] = {
     "mean": mean_repair,
     "least_squares": LeastSquares(),
     "merge": merge_repair,
     "batch_norm": batch_norm_repair,
+    "obs": OptimalBrainSurgeon(),
 }
 
 

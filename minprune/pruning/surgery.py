@@ -93,8 +93,9 @@ def remove(net: Graph, plan: Plan, repair: str | Repair | None = None, data: Any
         Is not changed.
     plan : Plan
         Which neurons.
-    repair : {None, "mean", "least_squares", "merge", "batch_norm"} or a repair such as `LeastSquares(ridge=1e-2)`
-        How the remaining network makes up for the loss; see `minprune.pruning.repair`.
+    repair : {None, "mean", "least_squares", "merge", "batch_norm", "obs"} or a repair
+        How the remaining network makes up for the loss, by name or such as `LeastSquares(ridge=1e-2)`; see
+        `minprune.pruning.repair`.
     data : (x, y), x, Samples or Dataset, optional
         What the repair and the certificate are computed on; the certificate does with seeded random inputs.
 
