@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
+from .agreement_panels import agreement_figure
 from .drawing import (
     BLACK,
     BLUE,
@@ -36,7 +37,15 @@ from .errors import DataError, ShapeError
 from .mosaics import weight_images
 from .ops import Array
 
-__all__ = ["accuracy_against_removed", "predictions", "save", "score_bars", "speed_size", "weight_images"]
+__all__ = [
+    "accuracy_against_removed",
+    "agreement_figure",
+    "predictions",
+    "save",
+    "score_bars",
+    "speed_size",
+    "weight_images",
+]
 
 LINES = (BLUE, VERMILION, GREEN, BLACK, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")  # one more than LINES: the pair repeats only after 56 curves
