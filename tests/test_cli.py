@@ -127,6 +127,23 @@ def test_agreement_tries_choices_on_digits_with_and_without_training(
     assert (folder / content["figure"]).read_bytes().endswith(b"IEND\xaeB`\x82")
 
 
+@pytest.mark.slow
+@pytest.mark.data
+def test_agreement_on_mnist_finds_what_training_from_scratch_reaches(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "mnist", "--hidden", "300-100", "--epochs", "3"]) == 0
+    words = "agreement model.npz mnist --criteria taylor2,inverse_sensitivity --fractions 0.5 --epochs 1 -o mnist.png"
+    content = json.loads(run(capsys, *words.split(), "--scratch-epochs", "4", "--ranking", "per-layer", "--json"))
+    rho = {row["criterion"]: row["spearman"] for row in content["rows"] if row["group"] == "all groups"}
+    assert rho["taylor2"] > 0.95
+    assert rho["inverse_sensitivity"] < 0
+    tuned = {cut["criterion"]: cut["tuned"]["accuracy"] for cut in content["cuts"]}
+    assert tuned["taylor2"] > 0.96
+    assert tuned["from scratch"] > 0.96
+    assert (folder / "mnist.png").is_file()
+
+
 @pytest.mark.parametrize(("name", "output"), [("worked", "sigmoid"), ("worked-linear", "linear")])
 def test_agreement_knows_the_documents_example(
     name: str, output: str, folder: Path, capsys: pytest.CaptureFixture[str]
