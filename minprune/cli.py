@@ -218,7 +218,7 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
     "train": ("Train a network.", "minprune train digits --hidden 64-32 --epochs 30 -o model.npz", _train),
     "score": ("Score the neurons of a network.", "minprune score model.npz digits --criterion taylor", _score),
     "agreement": (
-        "Hold every score against the exact cost of each removal.",
+        "Hold every score against the exact cost of each removal, and try its choices.",
         "minprune agreement model.npz digits --criteria taylor,magnitude_l2 --epochs 1 -o agreement.png",
         _agreement,
     ),

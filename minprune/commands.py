@@ -33,6 +33,7 @@ from .truth import FRACTIONS
 from .truth import agreement as agreement_of
 
 Outcome = tuple[str, dict[str, Any]]
+WORKED = {"worked": "sigmoid", "worked-linear": "linear"}  # what the example's networks are called: their output
 
 
 def read_data(name: str, *, flat: bool, label: str = "-1") -> Any:
@@ -169,9 +170,6 @@ def agreement(args: Namespace) -> Outcome:
         plots.save(plots.agreement_figure(found, measure), args.output)
         text, content = f"{text}\nfigure: {args.output}", content | {"figure": args.output}
     return text, content
-
-
-WORKED = {"worked": "sigmoid", "worked-linear": "linear"}  # what the example's networks are called: their output
 
 
 def _network_and_data(args: Namespace) -> tuple[Graph, Any, str | None]:
