@@ -37,9 +37,10 @@ MARKS = {
     "inverse_sensitivity": Mark(VERMILION, "v", size=7),
     "magnitude_l2": Mark(SKY, "p", size=7),
 }
-SPARE = Mark(PURPLE, "P", size=7)
+SPARE = (Mark(PURPLE, "P", size=7), Mark(PURPLE, "h", "--", 7))
 PALE = Mark("#BBBBBB", "o", size=3.5)  # for those that are too many to tell apart
 OTHERS = "others"
+ACCURACIES = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 1)
 
 
 def agreement_figure(found: Agreement, measure: str | None = None) -> Figure:
@@ -47,8 +48,8 @@ def agreement_figure(found: Agreement, measure: str | None = None) -> Figure:
 
     Left Spearman's ρ over all groups with its 95 % interval, a line for each criterion. Right accuracy (for a
     regression RMSE) against the fraction removed, above without training, below after it, the network from scratch
-    beside them. Eight have colours and markers: the truth, `random`, the network from scratch, `taylor`, `taylor2`, the
-    document's rule, `magnitude_l2`, and the best of the others, also in place of those that were not asked for. The
+    beside them. Nine have colours and markers: the truth, `random`, the network from scratch, `taylor`, `taylor2`, the
+    document's rule, `magnitude_l2`, and the two best of the others, also in place of those that were not asked for. The
     rest stay pale; the left panel has their names. A score that is the same everywhere has no ρ, and no point.
 
     Parameters
@@ -91,13 +92,13 @@ def agreement_figure(found: Agreement, measure: str | None = None) -> Figure:
         named = (axes.get_legend_handles_labels() for axes in figure.axes[1:])
         lines = {label: line for handles, labels in named for line, label in zip(handles, labels, strict=True)}
         lines |= {OTHERS: lines.pop(OTHERS)} if OTHERS in lines else {}  # at the end
-        figure.legend(lines.values(), lines, loc="outside lower center", ncols=5, frameon=False)
+        figure.legend(lines.values(), lines, loc="outside lower center", ncols=6, frameon=False)
     return figure
 
 
 def _marks(names: list[str]) -> dict[str, Mark]:
     """A mark for every criterion, best first: the fixed ones, then those that nobody has, then the pale."""
-    spare = iter([SPARE, *(mark for name, mark in MARKS.items() if name not in (*names, "random", SCRATCH))])
+    spare = iter([*SPARE, *(mark for name, mark in MARKS.items() if name not in (*names, "random", SCRATCH))])
     return {SCRATCH: MARKS[SCRATCH]} | {name: MARKS.get(name) or next(spare, PALE) for name in names}
 
 
@@ -130,9 +131,18 @@ def _costs(axes: Axes, found: Agreement, state: str, measure: str, marks: Mappin
     axes.set_xlabel("hidden neurons removed")
     axes.set_ylabel(f"{found.evaluated_on} {'RMSE' if measure == 'rmse' else measure}")
     if measure == "accuracy":
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        _stretch(axes)
     axes.set_title(_headline(found, state), fontsize=11, loc="left")
     plain_axes(axes, "both")
+
+
+def _stretch(axes: Axes) -> None:
+    """Steps of accuracy that widen towards 100 %, so that 97 and 98 % can be told apart where others are at 20 %."""
+    over = 1.02  # where the scale would be infinite
+    axes.set_yscale("function", functions=(lambda share: -np.log(over - share), lambda height: over - np.exp(-height)))
+    axes.set_ylim(0, 1.003)
+    axes.set_yticks(ACCURACIES)
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
 def _headline(found: Agreement, state: str) -> str:

@@ -203,8 +203,9 @@ def agreement(
 
     On samples that the network was not trained on the truth is another one: there an overconfident network's loss falls
     when a confident neuron goes, and a ranking by it removes what accuracy needs. Measured on MNIST (784-300-100-10, 5
-    seeds): a `taylor` that agrees with the truth at ρ = .77 on training samples does at .27 on validation samples, and
-    half of the neurons removed by the truth cost 11 % error with the former, 36 % with the latter.
+    seeds, ``bench/agreement.py``): a `taylor` that agrees with the truth at ρ = .81 on training samples does at .31 on
+    validation samples, and half of the neurons removed by the truth (global) leave an error on the validation part of
+    6 % (4–9) by the former, of 31 % (22–37) by the latter.
 
     Source: Spearman 1904; Kendall 1938; Efron 1979; Mozer and Smolensky 1989.
 

@@ -389,18 +389,18 @@ def test_a_few_criteria_are_told_apart_and_the_many_others_named_once() -> None:
     figure = plots.agreement_figure(found)
     (legend,) = figure.legends
     names = [text.get_text() for text in legend.get_texts()]
-    assert len(names) == len(set(names)) == 9
+    assert len(names) == len(set(names)) == 10
     assert names[-1] == "others"
     assert {"leave_one_out", "random", "taylor", "taylor2", "inverse_sensitivity", "magnitude_l2"} < set(names)
     styles = {(line.get_color(), line.get_marker()) for line in figure.axes[1].lines}
-    assert len(styles) == 9  # dense, the truth and six more that are told apart, and one for all the others
+    assert len(styles) == 10  # dense, the truth and seven more that are told apart, and one for all the others
     assert len(figure.axes[1].lines) == 1 + len({row.criterion for row in found.rows})
 
 
 def test_criteria_that_were_chosen_all_get_a_colour_while_there_are_some() -> None:
     figure = plots.agreement_figure(agreed(["apoz", "activation_rms", "magnitude_l1"]))
     curves = [line for line in figure.axes[1].lines if line.get_label() != "dense"]
-    assert len({line.get_color() for line in curves}) == len(curves) == 5
+    assert len({(line.get_color(), line.get_marker()) for line in curves}) == len(curves) == 5
     assert "others" not in labelled(figure.axes[1])
 
 
@@ -421,6 +421,16 @@ def test_a_score_without_an_order_has_no_point_and_a_cut_that_cannot_be_is_a_gap
     assert ranks.get_yticklabels()[-1].get_text() == "same"
     assert np.isnan(ranks.lines[-2].get_xdata()).all()
     assert np.isnan(labelled(removed)["first"]).tolist() == [False, True]
+
+
+def test_steps_of_accuracy_widen_towards_one_and_all_of_it_is_in_sight() -> None:
+    panel = plots.agreement_figure(agreed(["taylor"])).axes[1]
+    heights = panel.transData.transform([(0.5, accuracy) for accuracy in (0.0, 0.2, 0.4, 0.9, 1.0)])[:, 1]
+    low, high = panel.transAxes.transform([(0, 0), (0, 1)])[:, 1]
+    assert (np.diff(heights) > 0).all()
+    assert low <= heights[0]
+    assert heights[-1] <= high
+    assert heights[1] - heights[0] < heights[2] - heights[1] < heights[4] - heights[3]
 
 
 def test_a_regression_is_drawn_by_its_rmse() -> None:
