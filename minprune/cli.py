@@ -123,8 +123,14 @@ def _kept(text: str) -> dict[str, float]:
     return {kind: float(fraction)}
 
 
+def _fractions(text: str) -> list[float]:
+    """Read 0.3,0.5."""
+    return [float(part) for part in text.split(",")]
+
+
 # argparse names the type when it refuses a value.
 _sizes.__name__ = "list of layer sizes such as 300-100"
+_fractions.__name__ = "list of fractions such as 0.3,0.5"
 _amount.__name__ = "fraction, or list such as dense1=0.3,dense2=0.5"
 _block.__name__ = "block such as 16x1"
 _kept.__name__ = "budget such as macs=0.5"
@@ -144,8 +150,13 @@ def _training(add: Adder) -> None:
 
 def _train(add: Adder) -> None:
     add("data", help=DATA)
-    add("--net", choices=("mlp", "lenet5"), default="mlp", help="architecture (mlp)")
-    add("--hidden", type=_sizes, default=None, help="neurons per hidden layer (mlp 300-100, lenet5 20-50-500)")
+    add("--net", choices=("mlp", "cnn", "lenet5"), default="mlp", help="architecture (mlp)")
+    add(
+        "--hidden",
+        type=_sizes,
+        default=None,
+        help="neurons per hidden layer (mlp 300-100, cnn 16-32, lenet5 20-50-500)",
+    )
     add("--epochs", type=int, default=20, help="passes over the training data (20)")
     add("--dropout", type=float, default=0.0, help="fraction silenced in training (0)")
     add("--weight-decay", type=float, default=0.0, help="decoupled, as in AdamW (0)")
@@ -167,11 +178,15 @@ def _score(add: Adder) -> None:
 
 
 def _agreement(add: Adder) -> None:
-    _model_and_data(add)
+    add("model", help="a saved network (.npz), or the document's example: worked, worked-linear")
+    add("data", nargs="?", help=f"{DATA}; the example needs none")
     add("--criteria", type=lambda text: text.split(","), help="which, separated by commas (all that the network has)")
+    add("--fractions", type=_fractions, help="removed, separated by commas (0.1,0.2,…,0.9)")
     add("--ranking", choices=("global", "per-layer"), default="global", help="whose lowest are removed (global)")
-    add("--seed", type=int, default=0, help="for criteria that draw, and the bootstrap (0)")
-    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+    add("--epochs", type=int, default=0, help="of fine-tuning for every criterion and fraction (0)")
+    add("--scratch-epochs", type=int, default=0, help="for the network from scratch (20 more than --epochs, if any)")
+    _training(add)
+    add("-o", "--output", help="also draw it into this file (.png, .svg)")
 
 
 def _prune(add: Adder) -> None:
@@ -277,8 +292,8 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
     "train": ("Train a network.", "minprune train digits --hidden 64-32 --epochs 30 -o model.npz", _train),
     "score": ("Score the neurons of a network.", "minprune score model.npz digits --criterion taylor", _score),
     "agreement": (
-        "Hold every score against the exact cost of each removal.",
-        "minprune agreement model.npz digits --criteria taylor,magnitude_l2,inverse_sensitivity",
+        "Hold every score against the exact cost of each removal, and try its choices.",
+        "minprune agreement model.npz digits --criteria taylor,magnitude_l2 --epochs 1 -o agreement.png",
         _agreement,
     ),
     "prune": (

@@ -21,7 +21,7 @@ from .evaluation import evaluate as evaluate_network
 from .explanation import explain as explain_neuron
 from .files import atomic_write
 from .formats import FORMATS, load, save
-from .models import lenet5, mlp
+from .models import cnn, lenet5, mlp
 from .nn import Graph
 from .ops import OPS
 from .optim import AdamW, Cosine
@@ -37,10 +37,12 @@ from .scores import CRITERIA
 from .scores import score as score_network
 from .sparse_networks import storage
 from .train import fit
+from .truth import FRACTIONS
 from .truth import agreement as agreement_of
 from .verification import verify as verify_network
 
 Outcome = tuple[str, dict[str, Any]]
+WORKED = {"worked": "sigmoid", "worked-linear": "linear"}  # what the example's networks are called: their output
 
 
 def read_data(name: str, *, flat: bool, label: str = "-1") -> Any:
@@ -56,7 +58,7 @@ def read_data(name: str, *, flat: bool, label: str = "-1") -> Any:
         The label column of a CSV file.
     """
     if name == "digits":
-        return datasets.digits()
+        return datasets.digits(flat=flat)
     if name in ("mnist", "fashion-mnist"):
         return {"mnist": datasets.mnist, "fashion-mnist": datasets.fashion_mnist}[name](flat=flat)
     column: int | str = int(label) if label.lstrip("-").isdigit() else label
@@ -78,7 +80,7 @@ def demo(args: Namespace) -> Outcome:
 
 def train(args: Namespace) -> Outcome:
     """Train a network and save it."""
-    _can_be_written(args.output)
+    _can_be_written(args.output, "a network", tuple(FORMATS))
     data = read_data(args.data, flat=args.net == "mlp", label=args.label)
     net = _new_network(args, data.train)
     history = fit(
@@ -97,10 +99,10 @@ def train(args: Namespace) -> Outcome:
     return text, {"output": args.output, "test": found.as_dict(), "history": history.as_dict()}
 
 
-def _can_be_written(path: str) -> None:
-    """Refuse a path that a network cannot be saved to, before the work and not after it."""
-    if Path(path).suffix not in FORMATS:
-        raise FileError(f"{path}: a network is saved as {' or '.join(FORMATS)}")
+def _can_be_written(path: str, what: str, suffixes: tuple[str, ...]) -> None:
+    """Refuse a path that it cannot be saved to, before the work and not after it."""
+    if Path(path).suffix not in suffixes:
+        raise FileError(f"{path}: {what} is saved as {' or '.join(suffixes)}")
     if not Path(path).absolute().parent.is_dir():
         raise FileError(f"{path}: the folder {Path(path).absolute().parent} does not exist; make it first")
 
@@ -122,8 +124,10 @@ def _new_network(args: Namespace, samples: Any) -> Graph:
     settings = {"dropout": args.dropout, "rng": args.seed}
     if args.net == "mlp":
         if x.ndim != 2:
-            raise DataError(f"an mlp reads rows of features, the data has shape {x.shape}; use --net lenet5")
+            raise DataError(f"an mlp reads rows of features, the data has shape {x.shape}; use --net cnn or lenet5")
         return mlp(x.shape[1], args.hidden or (300, 100), outputs, **settings)
+    if args.net == "cnn":
+        return cnn(x.shape[1:], outputs, widths=args.hidden or (16, 32), **settings)
     widths = tuple(args.hidden or (20, 50, 500))
     if len(widths) != 3:
         raise DataError(f"lenet5 has 3 hidden layers, --hidden names {len(widths)}")
@@ -151,20 +155,57 @@ def score(args: Namespace) -> Outcome:
 
 
 def agreement(args: Namespace) -> Outcome:
-    """Hold every score against the exact cost of each removal."""
+    """Hold every score against the exact cost of each removal, and try its choices."""
+    if args.output:
+        _can_be_written(args.output, "a figure", (".png", ".svg"))
+    net, data, loss = _network_and_data(args)
+    found = agreement_of(
+        net,
+        data,
+        args.criteria,
+        fractions=args.fractions or FRACTIONS,
+        ranking=args.ranking,
+        finetune=_tuning(args, args.epochs),
+        scratch=_tuning(args, args.scratch_epochs),
+        loss=loss,
+        rng=args.seed,
+        progress=True,
+    )
+    text, content = str(found), found.as_dict()
+    if args.output:
+        from . import plots
+
+        measure = "loss" if args.model in WORKED else None  # accuracy on one sample is 0 or 1
+        plots.save(plots.agreement_figure(found, measure), args.output)
+        text, content = f"{text}\nfigure: {args.output}", content | {"figure": args.output}
+    return text, content
+
+
+def _network_and_data(args: Namespace) -> tuple[Graph, Any, str | None]:
+    """A saved network with the data named beside it, or the document's example, which brings its own, and the loss."""
+    if args.model in WORKED:
+        if args.data is not None:
+            raise DataError(f"{args.model} brings its own sample, got {args.data!r} as data; leave it out")
+        sample = (worked_example.X, worked_example.TARGET)
+        return worked_example.network(WORKED[args.model]), sample, worked_example.LOSS
+    if args.data is None:
+        raise DataError(f"{args.model}: name the data beside the network, such as digits")
     net = load(args.model)
-    data = _for_network(net, args, args.data)
-    found = agreement_of(net, data, args.criteria, ranking=args.ranking, rng=args.seed, progress=True)
-    return str(found), found.as_dict()
+    return net, _for_network(net, args, args.data), None
+
+
+def _tuning(args: Namespace, epochs: int) -> FineTune | None:
+    """How to train after a removal, if at all."""
+    return FineTune(epochs, AdamW(args.lr, weight_decay=0.0), args.batch_size, Cosine()) if epochs else None
 
 
 def prune(args: Namespace) -> Outcome:
     """Prune a network and save what is left."""
-    _can_be_written(args.output)
+    _can_be_written(args.output, "a network", tuple(FORMATS))
     net = load(args.model)
     data = _for_network(net, args, args.data)
-    how = {"strategy": _strategy(args), "rounds": args.rounds, "schedule": args.schedule, "finetune": _finetune(args)}
-    how |= {"rng": args.seed, "progress": True}
+    how = {"strategy": _strategy(args), "rounds": args.rounds, "schedule": args.schedule, "rng": args.seed}
+    how |= {"finetune": _tuning(args, args.epochs), "progress": True}
     result: Any
     if args.by == "weight":
         if args.repair:
@@ -186,12 +227,6 @@ def prune(args: Namespace) -> Outcome:
         "after": result.after.as_dict(),
         "test": found.as_dict(),
     }
-
-
-def _finetune(args: Namespace) -> FineTune | None:
-    if not args.epochs:
-        return None
-    return FineTune(args.epochs, AdamW(args.lr, weight_decay=0.0), args.batch_size, Cosine())
 
 
 def _strategy(args: Namespace) -> Strategy:
@@ -227,7 +262,7 @@ def scan(args: Namespace) -> Outcome:
 def choose(args: Namespace) -> Outcome:
     """Choose among many smaller networks; judge the winner on the test part."""
     if args.output:
-        _can_be_written(args.output)
+        _can_be_written(args.output, "a network", tuple(FORMATS))
     net = load(args.model)
     data = _for_network(net, args, args.data)
     found = choose_network(
@@ -238,7 +273,7 @@ def choose(args: Namespace) -> Outcome:
         max_bytes=args.max_bytes,
         smallest_by=args.by,
         criteria=args.criteria or CHOOSE_CRITERIA,
-        finetune=_finetune(args),
+        finetune=_tuning(args, args.epochs),
         batch=args.batch,
         rng=args.seed,
         progress=True,
@@ -259,7 +294,7 @@ def choose(args: Namespace) -> Outcome:
 
 def reduce(args: Namespace) -> Outcome:
     """Take out of a network what makes no difference for inputs in a box."""
-    _can_be_written(args.output)
+    _can_be_written(args.output, "a network", tuple(FORMATS))
     net = load(args.model)
     found = reduce_exactly(net, {name: tuple(args.box) for name in net.inputs})
     save(found.net, args.output)

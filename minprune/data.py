@@ -39,16 +39,21 @@ __all__ = [
 PathLike = str | os.PathLike[str]
 
 
-def digits() -> Dataset:
+def digits(flat: bool = True) -> Dataset:
     """The UCI optical digits: 1,797 images of 8×8, which ship with minprune; x = (dark pixels of 4×4) / 16.
 
     1,078 samples to train on, 359 to validate, 360 to test, stratified; the split is stored in the file and never
     changes. The samples come from 13 writers whom the file does not tell apart: a writer can be in all three parts.
 
+    Parameters
+    ----------
+    flat : bool
+        (n, 64), rows of the image one after the other, or with False (n, 1, 8, 8).
+
     Returns
     -------
     Dataset
-        x float32 (n, 64), rows of the image one after the other, in 0..1; y int64 in 0..9.
+        x float32 in 0..1; y int64 in 0..9.
 
     References
     ----------
@@ -66,6 +71,7 @@ def digits() -> Dataset:
     source = resources.files("minprune.datasets").joinpath("digits.npz")
     with source.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         x, y, part = stored["x"].astype(np.float32) / 16, stored["y"].astype(np.int64), stored["part"]
+    x = x if flat else x.reshape(-1, 1, 8, 8)
     train, valid, test = (Samples(x[part == i], y[part == i]) for i in range(3))
     return Dataset(train, valid, test, name="digits")
 

@@ -1,4 +1,4 @@
-"""Two classic networks by name, so that nobody has to count their shapes."""
+"""Classic networks by name, so that nobody has to count their shapes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ShapeError
-from .layers import Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU
+from .layers import BatchNorm, Conv2d, Dense, Dropout, Flatten, MaxPool2d, ReLU
 from .nn import Graph, Sequential
 
 
@@ -99,3 +99,55 @@ def lenet5(
         dtype=dtype,
         input_shape=shape,
     )
+
+
+def cnn(
+    shape: tuple[int, ...],
+    outputs: int,
+    *,
+    widths: Sequence[int] = (16, 32),
+    dropout: float = 0.0,
+    rng: int | np.random.Generator = 0,
+    dtype: Any = np.float32,
+) -> Graph:
+    """A small convolutional network: stages of a 3×3 convolution, batch-norm, ReLU and max-pooling, one dense layer.
+
+    Parameters
+    ----------
+    shape : (channels, height, width)
+        Of an image; every stage halves height and width, and something must be left: 4 × 4 for two stages.
+    outputs : int
+        Number of classes.
+    widths : sequence of int
+        Filters of each stage.
+    dropout : float
+        Before the last layer, in training.
+    rng, dtype
+        As for `Graph`.
+
+    Raises
+    ------
+    ShapeError
+        When the images are too small.
+
+    Notes
+    -----
+    Source of batch-norm between convolution and ReLU: Ioffe and Szegedy 2015.
+
+    Examples
+    --------
+    >>> cnn((1, 8, 8), 10)
+    <Sequential: 10 nodes, 6,186 parameters>
+    """
+    least = 2 ** len(widths)
+    if len(shape) != 3 or min(shape[1:]) < least:
+        raise ShapeError(
+            f"cnn of {len(widths)} stage(s) expects images (C, H, W) of at least {least} × {least}, got {shape}"
+        )
+    layers: list[Any] = []
+    channels, height, width = shape
+    for filters in widths:
+        layers += [Conv2d(channels, filters, 3, padding=1), BatchNorm(filters), ReLU(), MaxPool2d(2)]
+        channels, height, width = filters, height // 2, width // 2
+    layers += [Flatten(), *([Dropout(dropout)] if dropout else []), Dense(channels * height * width, outputs)]
+    return Sequential(*layers, rng=rng, dtype=dtype, input_shape=shape)

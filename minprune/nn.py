@@ -78,19 +78,11 @@ class Graph:
         dtype: Any = np.float32,
         input_shape: Shape | Mapping[str, Shape] | None = None,
     ) -> None:
-        if np.dtype(dtype).kind != "f":
-            raise DtypeError(f"dtype: a network is made with float32 or float64, got {dtype!r}; use astype afterwards")
         inputs = (inputs,) if isinstance(inputs, str) else tuple(inputs)
         wired, last = wire(nodes, inputs)
         self._settle(wired, inputs, last[output] if output in last else output or last[next(reversed(last))])
         self._declare(input_shape)
-        generator = np.random.default_rng(rng)
-        drawn = {
-            f"{name}.{array}": value.astype(dtype if value.dtype.kind == "f" else value.dtype)
-            for name, node in self.nodes.items()
-            for array, value in node.layer.init(generator).items()
-        }
-        self._hold(drawn)
+        self._hold(_drawn(self.nodes, rng, dtype))
 
     @classmethod
     def assemble(
@@ -312,6 +304,34 @@ class Graph:
         """The same wiring around other arrays of the same shapes."""
         return Graph.assemble(self.nodes, self.inputs, self.output, arrays, self.input_shapes, self.masks)
 
+    def fresh(self, rng: int | np.random.Generator = 0) -> Graph:
+        """A network of the same structure and sizes with starting weights: what it was before any training.
+
+        Weights and batch-norm statistics are drawn as when a network is made, for the sizes that the layers have now.
+        What learns nothing stays: which features are read, which gates are closed.
+
+        Parameters
+        ----------
+        rng : int or Generator
+            Where the starting weights come from; a network made with the same seed starts with the same.
+
+        Raises
+        ------
+        DtypeError
+            When it holds anything but float32 or float64.
+
+        Examples
+        --------
+        >>> from minprune.layers import Dense
+        >>> net = Sequential(Dense(3, 2), rng=0)
+        >>> net.params["dense1.W"] = np.zeros((2, 3))
+        >>> bool((net.fresh(1).params["dense1.W"] == Sequential(Dense(3, 2), rng=1).params["dense1.W"]).all())
+        True
+        """
+        kept = {name: array.copy() for name, array in self.arrays.items()}
+        learning = {name: node for name, node in self.nodes.items() if node.layer.param_shapes()}
+        return self.with_arrays(kept | _drawn(learning, rng, self.dtype))
+
     def astype(self, dtype: Any) -> Graph:
         """A copy in another kind of number: a float or complex dtype, or `fractions.Fraction` for exact rationals.
 
@@ -387,6 +407,18 @@ class Sequential(Graph):
         if not layers:
             raise StructureError("Sequential: expected at least one layer")
         super().__init__({"chain": (Chain(layers), "input")}, ("input",), rng=rng, dtype=dtype, input_shape=input_shape)
+
+
+def _drawn(nodes: Mapping[str, Node], rng: int | np.random.Generator, dtype: Any) -> dict[str, Array]:
+    """The starting values of these nodes' arrays, drawn one node after the other."""
+    if np.dtype(dtype).kind != "f":
+        raise DtypeError(f"dtype: a network is made with float32 or float64, got {dtype!r}; use astype afterwards")
+    generator = np.random.default_rng(rng)
+    return {
+        f"{name}.{array}": value.astype(dtype if value.dtype.kind == "f" else value.dtype)
+        for name, node in nodes.items()
+        for array, value in node.layer.init(generator).items()
+    }
 
 
 def _as_input(name: str, x: Any, dtype: np.dtype[Any]) -> Array:

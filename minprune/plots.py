@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
+from .agreement_panels import agreement_figure
 from .choice_figures import pareto, sensitivity_scan
 from .drawing import (
     BLACK,
@@ -40,6 +41,7 @@ from .ops import Array
 
 __all__ = [
     "accuracy_against_removed",
+    "agreement_figure",
     "explain_figure",
     "pareto",
     "predictions",

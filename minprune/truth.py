@@ -2,91 +2,54 @@ r"""Agreement: every criterion beside the truth, and what its choices cost.
 
 A score promises that the lowest can go. Two questions test the promise. Does it put the neurons in the order of what
 their removal, one at a time, really does to the loss? And what are the loss and the accuracy when its choice goes,
-many neurons at once? The second is what counts; the first does not decide it, since removals do not add up.
+many neurons at once, and after some training has made up for it? The second is what counts; the first does not decide
+it, since removals do not add up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from math import isfinite, isnan
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from .correlation import interval, kendall, resamples, spearman
+from .cuts import SCRATCH, Conditions, Cut, Quality, epochs_of
 from .datasets.samples import Samples, as_splits
-from .errors import DataError, PlanError
-from .evaluation import evaluate
+from .errors import DataError
 from .nn import Graph
 from .progress import bar
-from .pruning.deciding import Global, PerLayer, decide
-from .pruning.surgery import remove
+from .pruning.deciding import Global, PerLayer
+from .pruning.schedule import FineTune
+from .ranks import Row, compare_all
 from .reports import table
-from .scores import CRITERIA, Criterion, Scores, Vector, score
+from .scores import CRITERIA, Criterion, Scores, score
 
 TRUTH = "leave_one_out"
-TOGETHER = "all groups"
 FRACTIONS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 RANKINGS = {"global": Global, "per-layer": PerLayer}
-OVERLAP = 0.25  # the share of lowest neurons that two rankings are compared by
-
-
-@dataclass(frozen=True)
-class Row:
-    """How well one criterion agrees with the truth within one group, or over all of them.
-
-    Attributes
-    ----------
-    criterion, group : str
-    neurons : int
-    spearman, kendall : float
-        ρ and τ_b; NaN where the scores are all the same.
-    spearman_interval, kendall_interval : (float, float)
-        95 %, by bootstrap over neurons.
-    overlap : float
-        Of the lowest quarter by score, the share that is in the lowest quarter by truth; ¼ is expected by chance.
-    """
-
-    criterion: str
-    group: str
-    neurons: int
-    spearman: float
-    spearman_interval: tuple[float, float]
-    kendall: float
-    kendall_interval: tuple[float, float]
-    overlap: float
-
-
-@dataclass(frozen=True)
-class Cut:
-    """What removing one criterion's choice costs, without repair or fine-tuning.
-
-    `loss`, `accuracy` and `rmse` are as in an `Evaluation`, or None where the criterion cannot choose so many neurons
-    (those with a score of +∞ stay, and so does one of every group).
-    """
-
-    criterion: str
-    fraction: float
-    loss: float | None
-    accuracy: float | None
-    rmse: float | None
+DENSE_EPOCHS = 20  # how long `fit` trains if nobody says otherwise
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Every criterion beside the truth. `print` it for two tables.
+    """Every criterion beside the truth. `print` it for a table in two parts; `plots.agreement_figure` draws it.
 
     Attributes
     ----------
     rows : list of Row
         Per criterion and group, the best over all groups first.
     cuts : list of Cut
-        Per criterion and fraction, in the same order.
-    dense : Cut
-        The network as it is.
+        Per criterion and fraction, in the same order; last, where there is a budget for it, ``"from scratch"``.
+    dense : Quality
+        Of the network as it is.
     ranking : str
         How the cuts were chosen.
+    evaluated_on : str
+        "validation" or "training" data.
+    finetune, scratch : FineTune or None
+        What every choice, and the network from scratch, was trained by.
     scores : dict
         Criterion -> Scores, `leave_one_out` among them.
     skipped : dict
@@ -95,39 +58,78 @@ class Agreement:
 
     rows: list[Row]
     cuts: list[Cut]
-    dense: Cut
+    dense: Quality
     ranking: str
+    evaluated_on: str
+    finetune: FineTune | None
+    scratch: FineTune | None
     scores: Mapping[str, Scores]
     skipped: Mapping[str, str]
 
+    @property
+    def measure(self) -> str:
+        """What the cuts are judged by beside the loss: accuracy, or rmse for a regression."""
+        return "rmse" if self.dense.accuracy is None else "accuracy"
+
+    @property
+    def fractions(self) -> list[float]:
+        """The fractions removed, from the smallest."""
+        return sorted({cut.fraction for cut in self.cuts})
+
+    def states(self, criterion: str) -> tuple[str, ...]:
+        """When its cuts were judged: "removed", "tuned"."""
+        if criterion == SCRATCH:
+            return ("tuned",)
+        return ("removed",) if self.finetune is None else ("removed", "tuned")
+
+    def curve(self, criterion: str, state: str, measure: str) -> list[float | None]:
+        """What one criterion's cuts reach, in the order of `fractions`: ``curve("taylor", "tuned", "loss")``."""
+        cuts = {cut.fraction: getattr(cut, state) for cut in self.cuts if cut.criterion == criterion}
+        return [getattr(cuts[fraction], measure, None) for fraction in self.fractions]
+
     def as_dict(self) -> dict[str, Any]:
-        """Rows, cuts, the dense network, ranking and what was skipped, as plain values for JSON; NaN and ∞ are None."""
+        """All but the scores, as plain values for JSON; NaN and ∞ are None."""
         return {
             "rows": [_plain(asdict(row)) for row in self.rows],
             "cuts": [_plain(asdict(cut)) for cut in self.cuts],
             "dense": _plain(asdict(self.dense)),
             "ranking": self.ranking,
+            "evaluated_on": self.evaluated_on,
+            "finetune": _budget(self.finetune),
+            "scratch": _budget(self.scratch),
             "skipped": dict(self.skipped),
         }
 
     def __str__(self) -> str:
         names = ("criterion", "group", "neurons", "Spearman", "95 %", "Kendall", "95 %", "lowest ¼ shared")
-        lines = [table(names, [_cells(row) for row in self.rows], left=2), ""]
-        measure = "RMSE" if self.dense.accuracy is None else "accuracy"
-        lines.append(f"{measure} after removing the choice ({self.ranking}), no repair, no fine-tuning; loss below it")
-        fractions = sorted({cut.fraction for cut in self.cuts})
-        head = ("criterion", "", "dense", *(f"{fraction:.0%}" for fraction in fractions))
-        lines.append(table(head, self._cut_rows(), left=2))
+        lines = [table(names, [_cells(row) for row in self.rows], left=2)]
+        if self.cuts:
+            head = ("criterion", "", "dense", *(f"{fraction:.3g}" for fraction in self.fractions))
+            lines += ["", *self._protocol(), table(head, self._cut_rows(), left=2)]
         lines += [f"without {name}: {why}" for name, why in self.skipped.items()]
         return "\n".join(lines)
 
+    def _protocol(self) -> list[str]:
+        """What the second part shows."""
+        what = f"{self.measure} and loss on {self.evaluated_on} data, the choice removed ({self.ranking}), not repaired"
+        tuned = "" if self.finetune is None else f"; tuned: {epochs_of(self.finetune)} later, the same for all"
+        if self.scratch is not None:
+            last = f"as many neurons in the dense network's proportions, new weights, {epochs_of(self.scratch)}"
+        else:
+            last = "none, there is no budget for training; give finetune=FineTune(epochs=…), or --epochs"
+        return [what + tuned, f"{SCRATCH}: {last}"]
+
     def _cut_rows(self) -> list[tuple[Any, ...]]:
+        """For every criterion the measure and the loss, each before and after fine-tuning, where there is any."""
         rows: list[tuple[Any, ...]] = []
         for name in dict.fromkeys(cut.criterion for cut in self.cuts):
-            cuts = [self.dense, *sorted((c for c in self.cuts if c.criterion == name), key=lambda cut: cut.fraction)]
-            measure = "rmse" if self.dense.accuracy is None else "accuracy"
-            rows.append((name, measure, *(getattr(cut, measure) for cut in cuts)))
-            rows.append(("", "loss", *(cut.loss for cut in cuts)))
+            head = name
+            for measure in (self.measure, "loss"):
+                for state in self.states(name):
+                    dense = getattr(self.dense, measure) if state == "removed" else None
+                    what = f"{measure} tuned" if state == "tuned" else measure
+                    rows.append((head, what, dense, *self.curve(name, state, measure)))
+                    head = ""
         return rows
 
 
@@ -138,6 +140,8 @@ def agreement(
     *,
     fractions: Iterable[float] = FRACTIONS,
     ranking: str = "global",
+    finetune: FineTune | None = None,
+    scratch: FineTune | None = None,
     loss: str | None = None,
     rng: int | np.random.Generator = 0,
     bootstrap: int = 1000,
@@ -152,7 +156,7 @@ def agreement(
     net : Graph
         Is not changed.
     data : (x, y), an object with .x and .y, or a Dataset
-        Scores and truth are taken on it (of a Dataset, on the training part), and the cuts are judged on it (of a
+        Scores, truth and training take it (of a Dataset, the training part), and the cuts are judged on it (of a
         Dataset, on the validation part; the test part is left for the end).
     criteria : names or instances, optional
         By default all that this network has; `random` and `leave_one_out` are always among them.
@@ -160,10 +164,19 @@ def agreement(
         Of the hidden neurons, to be removed; from 0 to below 1.
     ranking : {"global", "per-layer"}
         Whether the lowest of all neurons go, or the same fraction of every group.
+    finetune : FineTune, optional
+        The training that every choice gets after its removal; by default none. It is the same for all, shuffling
+        included, and ends with the last weights: nothing is chosen on the data that the cuts are judged on.
+    scratch : FineTune, optional
+        The training of the network that starts from new weights, at every fraction with as many neurons in the dense
+        network's proportions (under "per-layer" the sizes of every choice). A fair one takes as long as dense training
+        and fine-tuning together. By default `finetune` with 20 epochs more, which is how long `fit` trains if nobody
+        says otherwise; without `finetune` there is no such network.
     loss : str, optional
         By default cross-entropy for integer y, else mse.
     rng : int or Generator
-        For criteria that draw, and for the bootstrap: same seed, same result, whatever the other criteria.
+        For criteria that draw, the bootstrap, new weights and shuffling: same seed, same result, whatever the other
+        criteria.
     bootstrap : int
         How many resamples the intervals are made of.
     progress : bool
@@ -179,17 +192,20 @@ def agreement(
         For data or a named criterion that cannot be used, an unknown ranking, a fraction out of range, or no resamples.
     PlanError
         When there are no hidden neurons.
+    TrainingError
+        When fine-tuning goes astray; the message names the choice.
 
     Notes
     -----
-    Cost: the truth (see `leave_one_out`), each score, and for each criterion and fraction a removal and a pass. There
-    is no fine-tuning after the cuts, and no network of the same size trained from scratch beside them: what this
-    compares is choices, not recipes.
+    Cost: the truth (see `leave_one_out`), each score, for each criterion and fraction a removal, a pass and the epochs
+    of `finetune`, and for each fraction those of `scratch`. With 25 criteria and nine fractions an epoch is 225 epochs:
+    name fewer criteria or fractions where one takes more than a second.
 
     On samples that the network was not trained on the truth is another one: there an overconfident network's loss falls
     when a confident neuron goes, and a ranking by it removes what accuracy needs. Measured on MNIST (784-300-100-10, 5
-    seeds): a `taylor` that agrees with the truth at ρ = .77 on training samples does at .27 on validation samples, and
-    half of the neurons removed by the truth cost 11 % error with the former, 36 % with the latter.
+    seeds, ``bench/agreement.py``): a `taylor` that agrees with the truth at ρ = .81 on training samples does at .31 on
+    validation samples, and half of the neurons removed by the truth (global) leave an error on the validation part of
+    6 % (4–9) by the former, of 31 % (22–37) by the latter.
 
     Source: Spearman 1904; Kendall 1938; Efron 1979; Mozer and Smolensky 1989.
 
@@ -208,31 +224,53 @@ def agreement(
     for fraction in strategies:
         if not 0 <= fraction < 1:
             raise DataError(f"fractions: expected numbers from 0 to below 1, got {fraction}")
+    if finetune is not None and scratch is None:
+        scratch = replace(finetune, epochs=DENSE_EPOCHS + finetune.epochs)
     train, valid = as_splits(data)
     seed = int(np.random.default_rng(rng).integers(2**62))
+    conditions = Conditions(train, valid or train, loss, seed, finetune, scratch)
     wanted = _wanted(criteria)
-    with bar("agreement", len(wanted) * (1 + len(strategies)), show=progress) as advance:
+    truth = score(net, train, TRUTH, loss=loss, rng=seed, progress=progress)
+    with bar("agreement", _steps(len(wanted), len(strategies), finetune, scratch), show=progress) as advance:
         scores, skipped = _scores(net, train, wanted, criteria is not None, loss, seed, advance)
-        rows = _rows(scores, bootstrap, seed)
-        judged = valid or train
-        dense = _cut(net, judged, loss, "dense", 0.0)
+        scores = {TRUTH: truth, **scores}
+        rows = compare_all(scores, TRUTH, bootstrap, seed)
         cuts = []
         for name in dict.fromkeys(row.criterion for row in rows):
             for fraction, strategy in strategies.items():
-                cuts.append(_tried(net, scores[name], strategy, judged, loss, fraction))
-                advance()
-    return Agreement(rows, cuts, dense, ranking, scores, skipped)
+                cuts.append(conditions.cut(net, scores[name], strategy, fraction))
+                advance(1 + _length(finetune), text=f"{name}, {fraction:.0%} removed")
+        for fraction in strategies if scratch is not None else ():
+            cuts.append(conditions.from_scratch(net, truth, fraction))
+            advance(_length(scratch), text=f"{SCRATCH}, {fraction:.0%} less")
+    dense = conditions.quality(net)
+    part = "training" if valid is None else "validation"
+    return Agreement(rows, cuts, dense, ranking, part, finetune, scratch, scores, skipped)
+
+
+def _steps(criteria: int, fractions: int, finetune: FineTune | None, scratch: FineTune | None) -> int:
+    """How long it takes, where a score, a removal and an epoch count one; the truth has a bar of its own."""
+    return criteria + (1 + criteria) * fractions * (1 + _length(finetune)) + fractions * _length(scratch)
+
+
+def _length(how: FineTune | None) -> int:
+    return 0 if how is None else how.epochs
+
+
+def _budget(how: FineTune | None) -> dict[str, Any] | None:
+    """A training budget as plain values."""
+    return None if how is None else {k: v if isinstance(v, int | None) else str(v) for k, v in vars(how).items()}
 
 
 def _wanted(criteria: Iterable[str | Criterion] | None) -> list[str | Criterion]:
-    """The truth first, then what was asked for, and random."""
+    """What was asked for, and random; the truth is apart."""
     asked = list(CRITERIA if criteria is None else criteria)
     names = [c if isinstance(c, str) else c.name for c in asked]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise DataError(f"criteria: {twice[0]} is named twice; expected each once")
     asked = [c for c, name in zip(asked, names, strict=True) if name != TRUTH]
-    return [TRUTH, *asked, *([] if "random" in names else ["random"])]
+    return [*asked, *([] if "random" in names else ["random"])]
 
 
 def _scores(
@@ -242,79 +280,15 @@ def _scores(
     scores, skipped = {}, {}
     for criterion in wanted:
         name = criterion if isinstance(criterion, str) else criterion.name
+        advance(0, text=name)
         try:
-            scores[name] = score(net, data, criterion, loss=loss, rng=seed)
+            scores[name] = score(net, data, criterion, loss=loss, rng=seed, progress=False)
         except DataError as error:
-            if named or name in (TRUTH, "random"):
+            if named or name == "random":
                 raise
             skipped[name] = str(error)
         advance()
     return scores, skipped
-
-
-def _rows(scores: Mapping[str, Scores], bootstrap: int, seed: int) -> list[Row]:
-    """All rows; the criteria in the order of their correlation over all groups, the truth first."""
-    truth = _by_group(scores[TRUTH])
-    weights = {
-        group: resamples(len(values), bootstrap, np.random.default_rng([seed, place]))
-        for place, (group, values) in enumerate(truth.items())
-    }
-    by_criterion = [
-        [_row(name, group, values, truth[group], weights[group]) for group, values in _by_group(found).items()]
-        for name, found in scores.items()
-    ]
-    by_criterion.sort(key=lambda rows: (rows[0].criterion != TRUTH, isnan(rows[-1].spearman), -rows[-1].spearman))
-    return [row for rows in by_criterion for row in rows]
-
-
-def _by_group(scores: Scores) -> dict[str, Vector]:
-    """Every group, and where there are several all of them together, last."""
-    groups = dict(scores)
-    return groups | {TOGETHER: np.concatenate(list(groups.values()))} if len(groups) > 1 else groups
-
-
-def _row(name: str, group: str, values: Vector, truth: Vector, weights: Vector) -> Row:
-    return Row(
-        criterion=name,
-        group=group,
-        neurons=len(values),
-        spearman=float(spearman(values, truth)),
-        spearman_interval=interval(spearman(values, truth, weights)),
-        kendall=float(kendall(values, truth)),
-        kendall_interval=interval(kendall(values, truth, weights)),
-        overlap=overlap(values, truth),
-    )
-
-
-def overlap(values: Vector, truth: Vector, share: float = OVERLAP) -> float:
-    """Of the k lowest by one list the share that is among the k lowest by the other; k is a share of all, at least 1.
-
-    Examples
-    --------
-    >>> overlap(np.array([1.0, 2.0, 3.0, 4.0]), np.array([5.0, 0.0, 9.0, 8.0]), 0.5)
-    1.0
-    >>> overlap(np.array([1.0, 2.0, 3.0, 4.0]), np.array([5.0, 0.0, 1.0, 8.0]), 0.5)
-    0.5
-    """
-    k = max(1, round(share * len(values)))
-    first, second = (set(np.argsort(numbers, kind="stable")[:k].tolist()) for numbers in (values, truth))
-    return len(first & second) / k
-
-
-def _tried(
-    net: Graph, scores: Scores, strategy: Global | PerLayer, data: Samples, loss: str | None, fraction: float
-) -> Cut:
-    """The network without the choice."""
-    try:
-        plan = decide(scores, strategy)
-    except PlanError:  # there are not so many that may go
-        return Cut(scores.criterion, fraction, None, None, None)
-    return _cut(remove(net, plan), data, loss, scores.criterion, fraction)
-
-
-def _cut(net: Graph, data: Samples, loss: str | None, name: str, fraction: float) -> Cut:
-    found = evaluate(net, data, loss=loss, runtime=())
-    return Cut(name, fraction, found.loss, found.accuracy, found.rmse)
 
 
 def _cells(row: Row) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minprune as mp
-from minprune import cli
+from minprune import cli, worked
 from minprune.cli import COMMANDS, main
 
 
@@ -117,6 +117,63 @@ def test_json_is_json_for_every_command_that_reads_a_model(model: Path, capsys: 
         content = json.loads(run(capsys, *words, "--json"))
         assert content, words
     assert json.loads((model.parent / "scores.json").read_text())["criterion"] == "taylor"
+
+
+@pytest.mark.parametrize(
+    ("training", "neurons"),
+    [("--hidden 12-8", {"dense1": 12, "dense2": 8}), ("--net cnn --hidden 4-6", {"conv1": 4, "conv2": 6})],
+    ids=["mlp", "cnn"],
+)
+def test_agreement_tries_choices_on_digits_with_and_without_training(
+    training: str, neurons: dict[str, int], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "digits", *training.split(), "--epochs", "1"]) == 0
+    words = "agreement model.npz digits --criteria taylor,apoz --fractions 0.25,0.5 --epochs 1 -o agreement.png"
+    content = json.loads(run(capsys, *words.split(), "--scratch-epochs", "2", "--lr", "0.01", "--json"))
+    counts = {row["group"]: row["neurons"] for row in content["rows"] if row["criterion"] == "taylor"}
+    assert counts == neurons | {"all groups": sum(neurons.values())}
+    assert content["finetune"] == content["scratch"] | {"epochs": 1}
+    assert content["scratch"]["epochs"] == 2
+    assert "lr=0.01" in content["scratch"]["optimizer"]
+    names = ("leave_one_out", "taylor", "apoz", "random", "from scratch")
+    assert {(cut["criterion"], cut["fraction"]) for cut in content["cuts"]} == {
+        (n, f) for n in names for f in (0.25, 0.5)
+    }
+    assert all(cut["tuned"] for cut in content["cuts"])
+    assert (folder / content["figure"]).read_bytes().endswith(b"IEND\xaeB`\x82")
+
+
+@pytest.mark.slow
+@pytest.mark.data
+def test_agreement_on_mnist_finds_what_training_from_scratch_reaches(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "mnist", "--hidden", "300-100", "--epochs", "3"]) == 0
+    words = "agreement model.npz mnist --criteria taylor2,inverse_sensitivity --fractions 0.5 --epochs 1 -o mnist.png"
+    content = json.loads(run(capsys, *words.split(), "--scratch-epochs", "4", "--ranking", "per-layer", "--json"))
+    rho = {row["criterion"]: row["spearman"] for row in content["rows"] if row["group"] == "all groups"}
+    assert rho["taylor2"] > 0.95
+    assert rho["inverse_sensitivity"] < 0
+    tuned = {cut["criterion"]: cut["tuned"]["accuracy"] for cut in content["cuts"]}
+    assert tuned["taylor2"] > 0.96
+    assert tuned["from scratch"] > 0.96
+    assert (folder / "mnist.png").is_file()
+
+
+@pytest.mark.parametrize(("name", "output"), [("worked", "sigmoid"), ("worked-linear", "linear")])
+def test_agreement_knows_the_documents_example(
+    name: str, output: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = worked.example(output)
+    words = ("--epochs", "5", "--lr", "0.1", "--fractions", "0.4")
+    content = json.loads(run(capsys, "agreement", name, *words, "--json"))
+    assert content["dense"]["loss"] == pytest.approx(example.rec.loss)
+    assert content["scratch"]["epochs"] == 25
+    gone, removed = example.picks["inverse_sensitivity"], {c["criterion"]: c["removed"] for c in content["cuts"]}
+    assert removed["inverse_sensitivity"]["loss"] == pytest.approx(example.loss_without[tuple(gone)])
+    text = run(capsys, "agreement", name, "--criteria", "taylor", "-o", "example.svg")
+    assert text.endswith("figure: example.svg\n")
+    assert "from scratch: none, there is no budget for training" in text
 
 
 def test_pruning_halves_the_hidden_neurons(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -263,6 +320,11 @@ def test_lenet5_trains_on_images(folder: Path, capsys: pytest.CaptureFixture[str
         ("train digits --net lenet5 --epochs 1", "lenet5 expects images"),
         ("evaluate nothing.npz digits", "nothing.npz"),
         ("agreement nothing.npz digits", "nothing.npz"),
+        ("agreement nothing.npz", "nothing.npz: name the data beside the network, such as digits"),
+        ("agreement worked digits", "worked brings its own sample, got 'digits' as data; leave it out"),
+        ("agreement worked -o a.pdf", "a.pdf: a figure is saved as .png or .svg"),
+        ("agreement worked -o no/where.png", "does not exist; make it first"),
+        ("train digits --net cnn --hidden 2-3-4-5", "cnn of 4 stage(s) expects images (C, H, W) of at least 16 × 16"),
         ("formulas --op flip", "no op is called 'flip'"),
         ("data imagenet", "imagenet"),
     ],
@@ -275,7 +337,7 @@ def test_what_cannot_be_done_is_one_line(
 
 def test_an_mlp_refuses_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(folder / "images.npz", x=np.zeros((20, 1, 4, 4), np.float32), y=np.arange(20) % 2)
-    assert "use --net lenet5" in failure(capsys, "train", "images.npz")
+    assert "use --net cnn or lenet5" in failure(capsys, "train", "images.npz")
 
 
 def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

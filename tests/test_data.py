@@ -63,6 +63,13 @@ def test_digits_have_the_promised_sizes_types_and_range():
         assert part.x.max() == 1.0
 
 
+def test_digits_come_as_images_too():
+    rows, images = data.digits(), data.digits(flat=False)
+    assert images.train.x.shape == (1078, 1, 8, 8)
+    np.testing.assert_array_equal(images.test.x[:, 0, 1, 2], rows.test.x[:, 8 + 2])
+    np.testing.assert_array_equal(images.test.y, rows.test.y)
+
+
 def test_digits_are_stratified():
     d = data.digits()
     whole = np.bincount(np.concatenate([d.train.y, d.valid.y, d.test.y]))

@@ -1,4 +1,4 @@
-"""The two networks by name."""
+"""The networks by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minprune.errors import ShapeError
-from minprune.models import lenet5, mlp
+from minprune.models import cnn, lenet5, mlp
 
 
 def test_mlp_has_a_relu_behind_every_hidden_layer() -> None:
@@ -34,3 +34,23 @@ def test_lenet5_has_the_literatures_size() -> None:
 def test_lenet5_refuses_images_that_are_too_small(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError, match="at least 16 × 16"):
         lenet5(shape, 10)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), (3, 4, 7)])
+def test_the_small_cnn_fits_images_of_any_shape(shape: tuple[int, ...]) -> None:
+    net = cnn(shape, 10, dropout=0.5)
+    assert net(np.zeros((2, *shape))).shape == (2, 10)
+    assert [net.neurons[name].size for name in ("conv1", "conv2")] == [16, 32]
+
+
+def test_every_stage_of_the_small_cnn_is_convolution_batch_norm_relu_and_pooling() -> None:
+    net = cnn((1, 8, 8), 10, widths=[2, 3, 4])
+    stages = [f"{kind}{stage}" for stage in (1, 2, 3) for kind in ("conv", "batchnorm", "relu", "maxpool")]
+    assert list(net.nodes) == [*stages, "flatten1", "dense1"]
+    assert net.params["dense1.W"].shape == (10, 4)
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 8), (64,), (8, 8)])
+def test_the_small_cnn_refuses_images_that_are_too_small(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match=r"cnn of 2 stage\(s\) expects images \(C, H, W\) of at least 4 × 4, got"):
+        cnn(shape, 10)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import EXAMPLES
 
 import minprune as mp
 from minprune.errors import DtypeError, ShapeError, StructureError
@@ -269,6 +270,49 @@ def test_the_same_seed_draws_the_same_weights_of_the_variance_that_relu_needs():
     assert not np.array_equal(first.params["dense1.W"], other.params["dense1.W"])
     assert first.params["dense1.W"].var() == pytest.approx(2 / 400, rel=0.02)
     assert mp.Sequential(mp.Conv2d(8, 64, 5)).params["conv1.W"].var() == pytest.approx(2 / 200, rel=0.05)
+
+
+@pytest.mark.parametrize("name", list(EXAMPLES))
+def test_a_fresh_network_is_the_same_network_as_one_just_made(name):
+    net = EXAMPLES[name]()
+    again = Graph(net_nodes(net), net.inputs, net.output, rng=5, dtype=np.float64, input_shape=net.input_shapes)
+    fresh = net.fresh(5)
+    assert list(fresh.arrays) == list(again.arrays)
+    for key, array in again.arrays.items():
+        structure = key.endswith((".index", ".m"))  # which features are read, which gates are closed
+        np.testing.assert_array_equal(fresh.arrays[key], net.arrays[key] if structure else array)
+        assert fresh.arrays[key].dtype == array.dtype
+    assert (fresh.nodes, fresh.inputs, fresh.output) == (net.nodes, net.inputs, net.output)
+
+
+def net_nodes(net):
+    """The wiring as `Graph` takes it."""
+    return {name: (node.layer, *node.inputs) for name, node in net.nodes.items()}
+
+
+def test_a_fresh_network_has_the_sizes_that_pruning_left_and_shares_nothing():
+    net = mp.Sequential(mp.Dense(6, 8), mp.BatchNorm(8), mp.ReLU(), mp.Dense(8, 3), rng=0)
+    net.buffers["batchnorm1.mean"][:] = 7
+    small = mp.remove(net, mp.Plan({"dense1": [0, 2, 3], "input": [1]}))
+    fresh = small.fresh(np.random.default_rng(5))
+    new = mp.Sequential(mp.Dense(5, 5), mp.BatchNorm(5), mp.ReLU(), mp.Dense(5, 3), rng=5)
+    for key, array in new.arrays.items():
+        np.testing.assert_array_equal(fresh.arrays[key], array)
+    assert fresh.buffers["input.select.index"].tolist() == [0, 2, 3, 4, 5]  # which features are read is structure
+    assert fresh.certificate is None
+    assert small.buffers["batchnorm1.mean"].tolist() == [7] * 5
+    assert not any(np.shares_memory(a, b) for a in fresh.arrays.values() for b in small.arrays.values())
+
+
+def test_closed_gates_stay_closed_in_a_fresh_network():
+    masked = mp.mask(mp.Sequential(mp.Dense(2, 3), mp.ReLU(), mp.Dense(3, 1)), mp.Plan({"dense1": [1]}))
+    assert masked.fresh().buffers["relu1.gate.m"].tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("kind", [object, complex])
+def test_only_networks_of_floats_start_anew(kind):
+    with pytest.raises(DtypeError, match="dtype: a network is made with float32 or float64, got"):
+        mp.Sequential(mp.Dense(2, 3)).astype(kind).fresh()
 
 
 def test_parts_are_drawn_anew_and_stay_as_they_were():

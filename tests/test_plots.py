@@ -15,10 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.colors import same_color, to_rgba
 from matplotlib.figure import Figure
 
+import minprune as mp
 from minprune import plots, worked
 from minprune.drawing import BLUE, ORANGE
 from minprune.errors import DataError, FileError, PlanError, ShapeError
 from minprune.explanation import explain
+from minprune.scores import Criterion
+from minprune.truth import Agreement, agreement
 
 ENDS = {".png": b"IEND\xaeB`\x82", ".svg": b"</svg>\n"}
 
@@ -39,6 +42,8 @@ def drawn(kind: str) -> Figure:
     W = np.random.default_rng(0).normal(size=(5, 6))
     if kind == "score_bars":
         return plots.score_bars([3, 1, 2, np.inf, 5], [1, 2], truth=[0.1, -0.1, 0, 0.3, 0.2], title="scores")
+    if kind == "agreement_figure":
+        return plots.agreement_figure(agreed(["taylor"], finetune=mp.FineTune(1)))
     if kind == "accuracy_against_removed":
         return plots.accuracy_against_removed({"a": ([0, 0.5], [[0.9, 0.8]]), "b": ([0, 0.5], [[0.9, 0.4]])})
     if kind == "weight_images":
@@ -54,6 +59,12 @@ def drawn(kind: str) -> Figure:
         return plots.explain_figure(explain(worked.network(), "dense1", 0, data, loss=worked.LOSS, progress=False))
     assert kind == "speed_size", f"{kind}: draw one here, so that it is tested"
     return plots.speed_size({"parameters": (2000, 500)}, title="gains")
+
+
+def agreed(criteria: list[str | Criterion] | None = None, **settings: Any) -> Agreement:
+    """An agreement on the document's example."""
+    options: dict[str, Any] = {"fractions": [0.2, 0.6], "loss": worked.LOSS, "bootstrap": 5, "progress": False}
+    return agreement(worked.network(), (worked.X, worked.TARGET), criteria, **options | settings)
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -425,3 +436,100 @@ def test_slow_networks_are_drawn_in_milliseconds() -> None:
 def test_a_pareto_figure_refuses_what_it_cannot_draw(arguments: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         plots.pareto(*arguments)
+
+
+# agreement_figure -----------------------------------------------------------------------------------------------------
+
+
+def labelled(axes: Axes) -> dict[str, list[float]]:
+    """The curves of a panel by their label."""
+    return {str(line.get_label()): list(np.asarray(line.get_ydata())) for line in axes.lines}
+
+
+def test_an_agreement_shows_correlations_before_and_after() -> None:
+    found = agreed(["taylor", "apoz"], finetune=mp.FineTune(3, mp.SGD(0.5)), scratch=mp.FineTune(1, mp.SGD(0.5)))
+    ranks, removed, tuned = plots.agreement_figure(found).axes
+    names = [row.criterion for row in found.rows]
+    assert [text.get_text() for text in ranks.get_yticklabels()] == names
+    points = [line.get_xdata() for line in ranks.lines if len(np.atleast_1d(line.get_xdata())) == 1]
+    np.testing.assert_array_equal(np.ravel(points), [row.spearman for row in found.rows])  # of apoz NaN: it is constant
+    for name in names:
+        assert labelled(removed)[name] == found.curve(name, "removed", "accuracy")
+        assert labelled(tuned)[name] == found.curve(name, "tuned", "accuracy")
+    assert labelled(tuned)["from scratch"] == found.curve("from scratch", "tuned", "accuracy")
+    assert "from scratch" not in labelled(removed)
+    assert labelled(removed)["dense"] == labelled(tuned)["dense"] == [found.dense.accuracy] * 2
+    assert removed.get_title(loc="left") == "lowest scores removed together (global), no training"
+    assert tuned.get_title(loc="left") == "fine-tuned for 3 epochs, from scratch for 1 epoch"
+
+
+def test_an_agreement_without_training_or_cuts_has_fewer_panels() -> None:
+    assert len(plots.agreement_figure(agreed(["taylor"])).axes) == 2
+    assert len(plots.agreement_figure(agreed(["taylor"], fractions=[])).axes) == 1
+    assert len(plots.agreement_figure(agreed(["taylor"], scratch=mp.FineTune(1))).axes) == 3
+
+
+def test_a_few_criteria_are_told_apart_and_the_many_others_named_once() -> None:
+    found = agreed()
+    figure = plots.agreement_figure(found)
+    (legend,) = figure.legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert len(names) == len(set(names)) == 10
+    assert names[-1] == "others"
+    assert {"leave_one_out", "random", "taylor", "taylor2", "inverse_sensitivity", "magnitude_l2"} < set(names)
+    styles = {(line.get_color(), line.get_marker()) for line in figure.axes[1].lines}
+    assert len(styles) == 10  # dense, the truth and seven more that are told apart, and one for all the others
+    assert len(figure.axes[1].lines) == 1 + len({row.criterion for row in found.rows})
+
+
+def test_criteria_that_were_chosen_all_get_a_colour_while_there_are_some() -> None:
+    figure = plots.agreement_figure(agreed(["apoz", "activation_rms", "magnitude_l1"]))
+    curves = [line for line in figure.axes[1].lines if line.get_label() != "dense"]
+    assert len({(line.get_color(), line.get_marker()) for line in curves}) == len(curves) == 5
+    assert "others" not in labelled(figure.axes[1])
+
+
+def test_a_score_without_an_order_has_no_point_and_a_cut_that_cannot_be_is_a_gap() -> None:
+    class Same(Criterion):
+        name = "same"
+
+        def score(self, context: Any) -> dict[str, Any]:
+            return {group.name: np.full(group.size, np.inf) for group in context.groups}
+
+    class First(Criterion):
+        name = "first"
+
+        def score(self, context: Any) -> dict[str, Any]:
+            return {group.name: np.r_[0.0, 1.0, np.full(group.size - 2, np.inf)] for group in context.groups}
+
+    ranks, removed = plots.agreement_figure(agreed([Same(), First()])).axes
+    assert ranks.get_yticklabels()[-1].get_text() == "same"
+    assert np.isnan(ranks.lines[-2].get_xdata()).all()
+    assert np.isnan(labelled(removed)["first"]).tolist() == [False, True]
+
+
+def test_steps_of_accuracy_widen_towards_one_and_all_of_it_is_in_sight() -> None:
+    panel = plots.agreement_figure(agreed(["taylor"])).axes[1]
+    heights = panel.transData.transform([(0.5, accuracy) for accuracy in (0.0, 0.2, 0.4, 0.9, 1.0)])[:, 1]
+    low, high = panel.transAxes.transform([(0, 0), (0, 1)])[:, 1]
+    assert (np.diff(heights) > 0).all()
+    assert low <= heights[0]
+    assert heights[-1] <= high
+    assert heights[1] - heights[0] < heights[2] - heights[1] < heights[4] - heights[3]
+
+
+def test_a_regression_is_drawn_by_its_rmse() -> None:
+    net = mp.Sequential(mp.Dense(2, 4), mp.ReLU(), mp.Dense(4, 1))
+    x = np.random.default_rng(0).standard_normal((9, 2))
+    found = agreement(net, (x, x[:, :1]), ["taylor"], fractions=[0.5], bootstrap=2)
+    assert plots.agreement_figure(found).axes[1].get_ylabel() == "training RMSE"
+
+
+def test_an_agreement_is_drawn_by_its_loss_on_request_and_by_nothing_it_does_not_know() -> None:
+    found = agreed(["taylor"])
+    removed = plots.agreement_figure(found, "loss").axes[1]
+    assert removed.get_ylabel() == "training loss"
+    assert labelled(removed)["taylor"] == found.curve("taylor", "removed", "loss")
+    for measure in ("rmse", "luck"):
+        with pytest.raises(DataError, match=f"measure is '{measure}', expected accuracy or loss"):
+            plots.agreement_figure(found, measure)
