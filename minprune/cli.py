@@ -17,7 +17,7 @@ from .errors import MinpruneError
 # The matrices here are small: a second thread gains little, and where another program wants its core, the two wait for
 # each other (a demo of half a minute took two). And "same seed, same bytes" holds at a fixed number of threads.
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
-REPAIRS = ("mean", "least_squares", "obs", "merge", "batch_norm")
+REPAIRS = ("mean", "least_squares", "merge", "batch_norm", "obs")
 DATA = "digits, mnist, fashion-mnist, or a path: .npz, .csv, a folder of IDX files"
 
 

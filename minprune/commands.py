@@ -239,12 +239,16 @@ def _strategy(args: Namespace) -> Strategy:
         return Budget(**args.keep)
     if args.strategy == "budget":
         raise PlanError("--strategy budget: say what to keep, as in --keep macs=0.5")
-    remove = 0.5 if args.remove is None else args.remove
+    return _fraction_of(0.5 if args.remove is None else args.remove, args.strategy)
+
+
+def _fraction_of(remove: Any, strategy: str | None) -> Strategy:
+    """The strategy that removes a fraction, or one for each group."""
     if isinstance(remove, dict):
         return PerLayer(remove)
-    if args.strategy == "threshold":
+    if strategy == "threshold":
         return Threshold(quantile=remove)
-    return PerLayer(remove) if args.strategy == "per-layer" else Global(remove)
+    return PerLayer(remove) if strategy == "per-layer" else Global(remove)
 
 
 def scan(args: Namespace) -> Outcome:
@@ -330,7 +334,7 @@ def verify(args: Namespace) -> Outcome:
 def explain(args: Namespace) -> Outcome:
     """Explain one neuron."""
     net = load(args.model)
-    plan = None if args.remove is None else _strategy(args)
+    plan = None if args.remove is None else _fraction_of(args.remove, args.strategy)
     data = _for_network(net, args, args.data)
     found = explain_neuron(net, args.group, args.neuron, data, args.criterion, plan, args.top, rng=args.seed)
     if args.output is None:

@@ -263,6 +263,7 @@ def test_training_is_told_as_plain_values(tuned: Agreement) -> None:
         "optimizer": "SGD(lr=0.05, momentum=0.5, nesterov=False, weight_decay=0.0)",
         "batch_size": 100,
         "schedule": "Cosine(final=0.0)",
+        "distill": None,
     }
     assert content["scratch"]["epochs"] == 3
     assert content["cuts"][-1]["criterion"] == "from scratch"
