@@ -158,10 +158,10 @@ class Threshold:
         if self.quantile is None:
             return self
         n, left = sum(dense.values()), sum(now.values())
-        count = max(0, floor(self.quantile * (n - 1) * share + 1e-9) - (n - left))
-        return Threshold(
-            quantile=min(1.0, (count + 0.5) / max(1, left - 1))
-        )  # between two scores: rounding is no matter
+        whole = floor(self.quantile * (n - 1))  # how many lie below it in the dense network
+        count = max(0, floor(whole * share + 1e-9) - (n - left))
+        between = (count + 0.5) / max(1, left - 1)  # two scores: rounding is no matter
+        return Threshold(quantile=min(1.0, between))
 
 
 @dataclass(frozen=True)
