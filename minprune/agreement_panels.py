@@ -139,8 +139,8 @@ def _costs(axes: Axes, found: Agreement, state: str, measure: str, marks: Mappin
 def _stretch(axes: Axes) -> None:
     """Steps of accuracy that widen towards 100 %, so that 97 and 98 % can be told apart where others are at 20 %."""
     over = 1.02  # where the scale would be infinite
+    axes.set_ylim(0, 1.003)  # before the scale: it is asked for no place beyond
     axes.set_yscale("function", functions=(lambda share: -np.log(over - share), lambda height: over - np.exp(-height)))
-    axes.set_ylim(0, 1.003)
     axes.set_yticks(ACCURACIES)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
