@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -139,12 +139,8 @@ def _costs(axes: Axes, found: Agreement, state: str, measure: str, marks: Mappin
 def _stretch(axes: Axes) -> None:
     """Steps of accuracy that widen towards 100 %, so that 97 and 98 % can be told apart where others are at 20 %."""
     over = 1.02  # where the scale would be infinite
-
-    def forward(share: Any) -> Any:  # matplotlib tries margins above 1 before the limits are set
-        return -np.log(np.maximum(over - share, 1e-6))
-
-    axes.set_yscale("function", functions=(forward, lambda height: over - np.exp(-height)))
-    axes.set_ylim(0, 1.003)
+    axes.set_ylim(0, 1.003)  # before the scale: it is asked for no place beyond
+    axes.set_yscale("function", functions=(lambda share: -np.log(over - share), lambda height: over - np.exp(-height)))
     axes.set_yticks(ACCURACIES)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
