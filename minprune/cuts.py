@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from .datasets.samples import Samples
 from .errors import PlanError, TrainingError
 from .evaluation import evaluate
@@ -17,7 +19,6 @@ from .pruning.deciding import PerLayer, Strategy, decide
 from .pruning.schedule import FineTune
 from .pruning.surgery import remove
 from .scores import Scores
-from .train import fit
 
 SCRATCH = "from scratch"
 
@@ -76,7 +77,9 @@ class Conditions:
             return Cut(scores.criterion, fraction, None, None)
         small = remove(net, plan)
         removed = self.quality(small)
-        return Cut(scores.criterion, fraction, removed, self._tuned(small, self.finetune, scores.criterion, fraction))
+        return Cut(
+            scores.criterion, fraction, removed, self._tuned(small, self.finetune, net, scores.criterion, fraction)
+        )
 
     def from_scratch(self, net: Graph, scores: Scores, fraction: float) -> Cut:
         """Train a network of new weights from which that fraction of every group is missing; which ones is no matter.
@@ -85,29 +88,19 @@ class Conditions:
         is the right one; the dense network's proportions are what is known without a score.
         """
         small = remove(net, decide(scores, PerLayer(fraction))).fresh(self.seed)
-        return Cut(SCRATCH, fraction, None, self._tuned(small, self.scratch, SCRATCH, fraction))
+        return Cut(SCRATCH, fraction, None, self._tuned(small, self.scratch, net, SCRATCH, fraction))
 
     def quality(self, net: Graph) -> Quality:
         """Judge a network."""
         found = evaluate(net, self.judged, loss=self.loss, runtime=(), progress=False)
         return Quality(found.loss, found.accuracy, found.rmse)
 
-    def _tuned(self, net: Graph, how: FineTune | None, name: str, fraction: float) -> Quality | None:
+    def _tuned(self, net: Graph, how: FineTune | None, dense: Graph, name: str, fraction: float) -> Quality | None:
         """Train in place, if there is a budget, and judge."""
         if how is None:
             return None
-        try:
-            fit(
-                net,
-                self.train,  # and no validation part: the last weights, whatever they are
-                loss=self.loss,
-                optimizer=how.optimizer,
-                epochs=how.epochs,
-                batch_size=how.batch_size,
-                schedule=how.schedule,
-                rng=self.seed,
-                progress=False,
-            )
+        try:  # without a validation part: the last weights, whatever they are
+            how.run(net, self.train, self.loss, None, np.random.default_rng(self.seed), False, dense)
         except TrainingError as error:
             raise TrainingError(f"{name}, {fraction:.0%} removed: {error}") from None
         return self.quality(net)

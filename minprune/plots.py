@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
-from .agreement_panels import agreement_figure
-from .choice_figures import pareto, sensitivity_scan
-from .drawing import (
+from .errors import DataError, ShapeError
+from .figures.agreement import agreement_figure
+from .figures.choice import pareto, sensitivity_scan
+from .figures.drawing import (
     BLACK,
     BLUE,
     DASHES,
@@ -34,9 +35,8 @@ from .drawing import (
     save,
     vector,
 )
-from .errors import DataError, ShapeError
-from .mosaics import weight_images
-from .neuron_figure import explain_figure
+from .figures.mosaics import weight_images
+from .figures.neuron import explain_figure
 from .ops import Array
 
 __all__ = [

@@ -12,9 +12,9 @@ from minprune.errors import DataError, DtypeError, PlanError
 from minprune.fetching import root_folder
 from minprune.models import mlp
 from minprune.ops import Array
-from minprune.pruning import least_squares
-from minprune.pruning.brain_surgeon import OptimalBrainSurgeon, loss_curvature
-from minprune.pruning.least_squares import LeastSquares
+from minprune.pruning.repairs import least_squares
+from minprune.pruning.repairs.brain_surgeon import OptimalBrainSurgeon, loss_curvature
+from minprune.pruning.repairs.least_squares import LeastSquares
 
 
 def surgeon(loss: str = "cross_entropy", **settings: Any) -> OptimalBrainSurgeon:

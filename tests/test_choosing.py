@@ -12,9 +12,10 @@ import pytest
 from networks import EXAMPLES, samples
 
 import minprune as mp
-from minprune import candidates, plots
-from minprune.candidates import Candidate
-from minprune.choice import Choice, Wish
+from minprune import plots
+from minprune.choosing import candidates
+from minprune.choosing.candidates import Candidate
+from minprune.choosing.choice import Choice, Wish
 from minprune.errors import DataError, PlanError
 from minprune.timing import Ratio, Timing
 

@@ -14,9 +14,9 @@ import minprune as mp
 from minprune.errors import MinpruneError
 from minprune.neurons import hidden
 from minprune.ops import Array, exact
-from minprune.pruning import exact as reductions
-from minprune.pruning.dependence import dependent_rows
-from minprune.pruning.exact import Reduction, inputs_within
+from minprune.pruning.exact import reduction as reductions
+from minprune.pruning.exact.dependence import dependent_rows
+from minprune.pruning.exact.reduction import Reduction, inputs_within
 
 
 def kinds(found: Reduction) -> list[tuple[str, str, tuple[int, ...]]]:

@@ -13,11 +13,11 @@ from networks import EXAMPLES, SINGLE_INPUT, samples, scorable
 import minprune as mp
 from minprune.cli import main
 from minprune.errors import DataError, MinpruneError, PlanError, StructureError
-from minprune.explanation import Explanation
+from minprune.explaining.explanation import Explanation
+from minprune.explaining.portrait import image_of
 from minprune.layers import Select
 from minprune.neurons import hidden
 from minprune.plots import explain_figure
-from minprune.portrait import image_of
 from minprune.scores import CRITERIA, Terms
 from minprune.scores.taylor import Taylor
 from minprune.worked import LOSS, TARGET, X, network

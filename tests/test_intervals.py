@@ -15,7 +15,7 @@ import minprune as mp
 from minprune.errors import DataError, DtypeError, ShapeError, StructureError
 from minprune.layers import Layer
 from minprune.ops import Array, exact
-from minprune.pruning.intervals import interval_bounds
+from minprune.pruning.exact.intervals import interval_bounds
 
 
 def within(net: mp.Graph, low: float, high: float, n: int = 200) -> dict[str, Array]:

@@ -16,9 +16,9 @@ from minprune.errors import DataError, DtypeError, PlanError
 from minprune.fetching import root_folder
 from minprune.models import mlp
 from minprune.ops import Array
-from minprune.pruning import least_squares
-from minprune.pruning.least_squares import LeastSquares
-from minprune.pruning.readers import readers_of_dropped, rows_left, with_biases
+from minprune.pruning.repairs import least_squares
+from minprune.pruning.repairs.least_squares import LeastSquares
+from minprune.pruning.repairs.readers import readers_of_dropped, rows_left, with_biases
 
 TINY = LeastSquares(ridge=1e-12)
 

@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 
 import minprune as mp
 from minprune import plots, worked
-from minprune.drawing import BLUE, ORANGE
 from minprune.errors import DataError, FileError, PlanError, ShapeError
-from minprune.explanation import explain
+from minprune.explaining.explanation import explain
+from minprune.figures.drawing import BLUE, ORANGE
 from minprune.scores import Criterion
 from minprune.truth import Agreement, agreement
 

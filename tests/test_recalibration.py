@@ -8,7 +8,7 @@ from networks import EXAMPLES, inputs, randomised, samples
 
 import minprune as mp
 from minprune.errors import DataError, DtypeError, StructureError
-from minprune.pruning import recalibration
+from minprune.pruning.repairs import recalibration
 
 
 def two_norms() -> mp.Graph:

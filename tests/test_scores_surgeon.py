@@ -11,7 +11,7 @@ import minprune as mp
 from minprune.errors import DataError, ShapeError
 from minprune.ops import Array
 from minprune.ops.losses import log_sum_exp
-from minprune.pruning.least_squares import LeastSquares
+from minprune.pruning.repairs.least_squares import LeastSquares
 from minprune.scores.surgeon import Obs
 
 HALF = "half_squared_error"

@@ -15,7 +15,7 @@ from minprune.errors import MinpruneError, PlanError
 from minprune.neurons import fingerprint
 from minprune.pruning.deciding import Strategy
 from minprune.pruning.ranking import NORMALISATIONS
-from minprune.pruning.weight_deciding import decide_weights, part_of
+from minprune.pruning.weights.deciding import decide_weights, part_of
 from minprune.scores import Scores
 
 INF = float("inf")

@@ -17,7 +17,7 @@ from ..ops import Array
 from ..provenance import digest, samples_digest
 from ..rounding import rounding_bound
 from .plan import Plan
-from .readers import readers_of_dropped, spread
+from .repairs.readers import readers_of_dropped, spread
 
 TRIAL_SAMPLES = 64  # how many inputs a mask or a removal is certified on
 REPAIR_SAMPLES = 256  # how many inputs a repair is judged on

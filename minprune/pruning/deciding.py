@@ -51,7 +51,7 @@ def decide(scores: Scores, strategy: Strategy, block: tuple[int, int] | None = N
     strategy : Global, PerLayer, Threshold or Budget
         How to choose.
     block : (int, int), optional
-        For scores of weights: drop them in blocks of so many rows and columns; see `minprune.pruning.weight_deciding`.
+        For scores of weights: drop them in blocks of so many rows and columns; see `minprune.pruning.weights.deciding`.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def decide(scores: Scores, strategy: Strategy, block: tuple[int, int] | None = N
     if not scores:
         raise PlanError("nothing to decide: there are no scores")
     if scores.by == "weight":
-        from .weight_deciding import decide_weights  # it reads the strategies of this file
+        from .weights.deciding import decide_weights  # it reads the strategies of this file
 
         return decide_weights(scores, strategy, block)
     if block is not None:

@@ -12,13 +12,13 @@ from ..datasets.samples import as_samples, count, rows
 from ..errors import DataError, PlanError
 from ..nn import Graph
 from ..ops import Array, divide
-from .brain_surgeon import OptimalBrainSurgeon
 from .certifying import record_repair
-from .least_squares import LeastSquares
-from .merging import merge_repair
 from .plan import Plan
-from .readers import readers_of_dropped, response, rows_left, with_biases
-from .recalibration import batch_norm_repair
+from .repairs.brain_surgeon import OptimalBrainSurgeon
+from .repairs.least_squares import LeastSquares
+from .repairs.merging import merge_repair
+from .repairs.readers import readers_of_dropped, response, rows_left, with_biases
+from .repairs.recalibration import batch_norm_repair
 
 BATCH = 1024  # samples at a time
 

@@ -2,7 +2,7 @@
 
 Removing a neuron deletes its row and bias where it is made, its entries in batch-norm and the like, and its columns
 wherever it is read (a block of columns behind a flatten). Which entries those are, `minprune.neurons` knows; here they
-are only taken out. Single weights are masked only: see `minprune.pruning.weight_plan`.
+are only taken out. Single weights are masked only: see `minprune.pruning.weights.plan`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .certifying import certify, record_mask, record_removal
 from .plan import Plan
 from .repair import Repair, repaired
 from .sizes import only_selected
-from .weight_plan import WeightPlan, mask_weights
+from .weights.plan import WeightPlan, mask_weights
 
 __all__ = ["certify", "mask", "masked", "remove"]
 
@@ -47,7 +47,7 @@ def mask(net: Graph, plan: Plan | WeightPlan, data: Any = None) -> Graph:
     Graph
         A network of its own: the same shapes, with gates; all weights are still there. Its `certificate` says that it
         computes what the network does whose readers have no weights for the dropped neurons; see `Certificate`. For
-        weights without gates, but with masks, which `fit` respects: see `minprune.pruning.weight_plan.mask_weights`.
+        weights without gates, but with masks, which `fit` respects: see `minprune.pruning.weights.plan.mask_weights`.
 
     Raises
     ------

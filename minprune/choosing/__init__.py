@@ -1,0 +1,1 @@
+"""Choosing a network: what each layer can spare, many candidates measured, the front of the best."""

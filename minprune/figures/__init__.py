@@ -1,0 +1,1 @@
+"""Figures, one family a file; `minprune.plots` is the front door."""

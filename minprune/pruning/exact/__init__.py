@@ -1,0 +1,1 @@
+"""Exact reductions: what a network can lose without any change, while its inputs stay in a box."""

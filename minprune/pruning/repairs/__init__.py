@@ -1,0 +1,1 @@
+"""Repairs: how the layers that read dropped neurons make up for them, without training."""

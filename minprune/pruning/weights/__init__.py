@@ -1,0 +1,1 @@
+"""Pruning single weights: the plan, the strategies, the loop."""
