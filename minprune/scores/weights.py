@@ -20,7 +20,6 @@ import numpy as np
 
 from ..layers import Conv2d, Layer
 from ..ops import Array
-from ..ops.conv import patches
 from ..progress import track
 from ..tensor import Tape, Tensor, backward
 from .base import Context
@@ -67,7 +66,7 @@ class Weighing:
 
 def _by_sample(layer: Conv2d, x: Array, g: Array) -> Array:
     """The gradients of every sample by all filters, summed over places: (N, Q, o, cK)."""
-    columns = patches(x, layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups)  # (N,Q,cK,P)
+    columns = layer.columns(x)  # (N,Q,cK,P)
     g = g.reshape(len(g), layer.groups, layer.outputs // layer.groups, prod(g.shape[2:]))  # (N,Q,o,P)
     return g @ columns.swapaxes(2, 3)
 

@@ -11,10 +11,8 @@ import numpy as np
 
 from ...datasets.samples import count, rows
 from ...errors import DtypeError, PlanError
-from ...layers import Conv2d
 from ...nn import Graph
 from ...ops import Array
-from ...ops.conv import patches
 from ..plan import Plan
 from .readers import compute, readers_of_dropped, rows_left, spread, with_biases
 
@@ -137,12 +135,13 @@ class Regression:
 
 def regressions(net: Graph, repaired: Graph, reader: str, left: Array, x: Any, places: int) -> Iterator[Regression]:
     """A reader's regression of what is missing on what it reads, a batch of samples at a time."""
-    node = repaired.nodes[reader]
+    layer: Any = repaired.nodes[reader].layer
+    (source,) = repaired.nodes[reader].inputs
     rng = np.random.default_rng(0)
     for part in _batches(repaired, reader, x):
         target = compute(net, reader, part)[reader][:, left]
         values = compute(repaired, reader, part)
-        columns = _columns(node.layer, values[node.inputs[0]])  # (N,Q,F,P)
+        columns = layer.columns(values[source])  # (N,Q,F,P)
         missing = (target.astype(np.float64) - values[reader]).reshape(*columns.shape[:2], -1, columns.shape[3])
         chosen = _some_places(columns.shape[3], places, rng)
         a, r = as_rows(columns[..., chosen]), as_rows(missing[..., chosen])  # (Q,n,F), (Q,n,o)
@@ -177,13 +176,6 @@ def _batches(net: Graph, reader: str, x: Any) -> Iterator[Any]:
     size = max(1, min(BATCH, ENTRIES // (groups * window * places)))
     for start in range(0, count(x), size):
         yield rows(x, slice(start, start + size))
-
-
-def _columns(layer: Any, value: Array) -> Array:
-    """What a layer reads, one column for each place: (N, Q, F, P); a dense layer has one group and one place."""
-    if not isinstance(layer, Conv2d):
-        return value[:, None, :, None]
-    return patches(value, layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups)
 
 
 def _some_places(available: int, wanted: int, rng: np.random.Generator) -> Any:
