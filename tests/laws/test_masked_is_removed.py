@@ -162,6 +162,12 @@ def assert_a_budget_is_the_first_that_fits(data: st.DataObject) -> None:
     assert plan.drop == as_plan(fitting[0]).drop
     for strategy in (budget, mp.Global(len(plan)), mp.PerLayer({g: len(neurons) for g, neurons in plan.drop.items()})):
         assert_masked_is_removed(net, mp.decide(scores, strategy), inputs(net))
+    try:
+        plan = mp.decide(scores, mp.Threshold(absolute=data.draw(st.sampled_from([0.5, 1.5, 2.5]))))
+        plan.check(net)
+    except PlanError:  # a threshold can ask for all of a group
+        return
+    assert_masked_is_removed(net, plan, inputs(net))
 
 
 @settings(QUICK, max_examples=25)
