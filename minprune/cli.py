@@ -223,7 +223,7 @@ def _choose(add: Adder) -> None:
     add("--max-runtime", type=float, help="upper limit of the seconds of a call: 50e-6")
     add("--max-bytes", type=float, help="upper limit of the bytes of all arrays in memory: 20000")
     add("--by", choices=("params", "macs", "bytes", "runtime"), default="params", help="what is to be small (params)")
-    add("--criteria", type=lambda text: text.split(","), help="which to try, separated by commas (taylor,curvature)")
+    add("--criteria", type=lambda text: text.split(","), help="which to try, separated by commas (taylor,obs)")
     add("--epochs", type=int, default=0, help="fine-tuning of every candidate (0)")
     add("--batch", type=int, default=1, help="samples in a timed call (1)")
     _training(add)

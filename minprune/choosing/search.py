@@ -25,7 +25,7 @@ from ..train import fit
 from .candidates import Candidate, timed
 from .choice import Choice, Wish
 
-CRITERIA = ("taylor", "curvature")
+CRITERIA = ("taylor", "obs")  # what is right without a repair, and what foresees one
 FRACTIONS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
 STRATEGIES: tuple[Strategy, ...] = (*map(Global, FRACTIONS), *map(PerLayer, FRACTIONS))
 REPAIRS = (None, "least_squares")
