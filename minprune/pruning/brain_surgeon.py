@@ -119,9 +119,8 @@ class OptimalBrainSurgeon:
         parts = []
         batches = regressions(net, repaired, reader, left, x, self.places)
         for batch in track(batches, f"brain surgeon, curvature behind {reader}", show=self.progress):
-            h = loss_curvature(net, reader, batch.x, self.loss)[:, left]  # (N,O,P)
-            h = h.reshape(len(h), len(batch.a), -1, h.shape[2])[..., batch.places]  # (N,Q,o,p)
-            parts.append((batch.a, batch.r, as_rows(h)))
+            h = loss_curvature(net, reader, batch.x, self.loss, batch.places)[:, left]  # (N,O,P)
+            parts.append((batch.a, batch.r, as_rows(h.reshape(len(h), len(batch.a), -1, h.shape[2]))))
         a, r, h = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))  # (Q,n,F+1), (Q,n,o), (Q,n,o)
         mean = h.mean(axis=1, keepdims=True)
         weights = np.where(mean > 0, h / np.where(mean > 0, mean, 1), 1) + self.damping  # of no curvature at all: alike
@@ -140,10 +139,11 @@ def _regress(a: Array, r: Array, weights: Array, ridge: float) -> Array:
     return np.linalg.solve(H, weighted @ r)
 
 
-def loss_curvature(net: Graph, name: str, x: Any, loss: str) -> Array:
-    r"""The second derivative of every sample's loss by every entry of a value, by Gauss–Newton: (N, C, P).
+def loss_curvature(net: Graph, name: str, x: Any, loss: str, places: Any = slice(None)) -> Array:
+    r"""The second derivative of every sample's loss by the entries of a value, at some places: (N, C, P).
 
-    $h_{nc} = J_{nc}^\top H_n J_{nc}$ with $J_{nkc} = \partial y_{nk} / \partial z_{nc}$, by one walk back per output.
+    By Gauss–Newton, $h_{nc} = J_{nc}^\top H_n J_{nc}$ with $J_{nkc} = \partial y_{nk} / \partial z_{nc}$. It costs one
+    walk back per output.
 
     Examples
     --------
@@ -160,9 +160,11 @@ def loss_curvature(net: Graph, name: str, x: Any, loss: str) -> Array:
         if node == name:
             watched = values[node] = Tape().watch(values[node])
     output: Tensor = values[net.output]
-    J = np.empty((len(watched.value), output.shape[1], watched.value[0].size))  # (N,K,C·P)
+    rows_of_J = []
     for k in range(output.shape[1]):
         seed = np.zeros_like(output.value)
         seed[:, k] = 1
-        J[:, k] = backward(output, seed, wrt=[watched])[watched].reshape(len(J), -1)
-    return CURVED[loss](J, output.value).reshape(*watched.shape[:2], -1)
+        gradient = backward(output, seed, wrt=[watched])[watched]
+        rows_of_J.append(gradient.reshape(*gradient.shape[:2], -1)[..., places])
+    J = np.stack(rows_of_J, axis=1)  # (N,K,C,P)
+    return CURVED[loss](J.reshape(*J.shape[:2], -1), output.value).reshape(len(J), *J.shape[2:])
