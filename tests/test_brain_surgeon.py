@@ -56,7 +56,9 @@ def test_in_a_convolution_it_is_taken_at_every_place() -> None:
     x, _ = samples(net, n=5)
     z = value(net, "conv1", x).reshape(5, 18)
     expected = second_derivatives(net.params["dense1.W"][None] * (z > 0)[:, None, :], net(x), "cross_entropy")
-    np.testing.assert_allclose(loss_curvature(net, "conv1", x, "cross_entropy").reshape(5, 18), expected, rtol=1e-10)
+    found = loss_curvature(net, "conv1", x, "cross_entropy")
+    np.testing.assert_allclose(found.reshape(5, 18), expected, rtol=1e-10)
+    np.testing.assert_array_equal(loss_curvature(net, "conv1", x, "cross_entropy", [7, 2]), found[..., [7, 2]])
 
 
 def hessians(net: mp.Graph, reader: str, source: str, x: Any, damping: float) -> Array:

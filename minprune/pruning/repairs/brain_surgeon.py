@@ -119,9 +119,8 @@ class OptimalBrainSurgeon:
         parts = []
         batches = regressions(net, repaired, reader, left, x, self.places)
         for batch in track(batches, f"brain surgeon, curvature behind {reader}", show=self.progress):
-            h = loss_curvature(net, reader, batch.x, self.loss)[:, left]  # (N,O,P)
-            h = h.reshape(len(h), len(batch.a), -1, h.shape[2])[..., batch.places]  # (N,Q,o,p)
-            parts.append((batch.a, batch.r, as_rows(h)))
+            h = loss_curvature(net, reader, batch.x, self.loss, batch.places)[:, left]  # (N,O,P)
+            parts.append((batch.a, batch.r, as_rows(h.reshape(len(h), len(batch.a), -1, h.shape[2]))))
         a, r, h = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))  # (Q,n,F+1), (Q,n,o), (Q,n,o)
         mean = h.mean(axis=1, keepdims=True)
         weights = np.where(mean > 0, h / np.where(mean > 0, mean, 1), 1) + self.damping  # of no curvature at all: alike
@@ -140,10 +139,11 @@ def _regress(a: Array, r: Array, weights: Array, ridge: float) -> Array:
     return np.linalg.solve(H, weighted @ r)
 
 
-def loss_curvature(net: Graph, name: str, x: Any, loss: str) -> Array:
-    r"""The second derivative of every sample's loss by every entry of a value, by Gauss–Newton: (N, C, P).
+def loss_curvature(net: Graph, name: str, x: Any, loss: str, places: Any = slice(None)) -> Array:
+    r"""The second derivative of every sample's loss by the entries of a value, at some places: (N, C, P).
 
-    $h_{nc} = J_{nc}^\top H_n J_{nc}$ with $J_{nkc} = \partial y_{nk} / \partial z_{nc}$, by one walk back per output.
+    By Gauss–Newton, $h_{nc} = J_{nc}^\top H_n J_{nc}$ with $J_{nkc} = \partial y_{nk} / \partial z_{nc}$. It costs one
+    walk back per output.
 
     Examples
     --------
@@ -160,7 +160,8 @@ def loss_curvature(net: Graph, name: str, x: Any, loss: str) -> Array:
         if node == name:
             watched = values[node] = Tape().watch(values[node])
     output: Tensor = values[net.output]
-    total = np.zeros((*watched.shape[:2], watched.value[0, 0].size))  # (N,C,P)
+    total: Any = 0.0  # (N,C,P)
     for root in curvature_roots(loss, output.value):
-        total += backward(output, root, wrt=[watched])[watched].reshape(total.shape) ** 2
-    return total
+        gradient = backward(output, root, wrt=[watched])[watched]
+        total = total + gradient.reshape(*gradient.shape[:2], -1)[..., places].astype(np.float64) ** 2
+    return np.asarray(total)
