@@ -36,8 +36,9 @@ MARKS = {
     "taylor": Mark(BLUE, "s"),
     "inverse_sensitivity": Mark(VERMILION, "v", size=7),
     "magnitude_l2": Mark(SKY, "p", size=7),
+    "obs": Mark(PURPLE, "h", "--", 7),
 }
-SPARE = (Mark(PURPLE, "P", size=7), Mark(PURPLE, "h", "--", 7))
+SPARE = (Mark(PURPLE, "P", size=7),)
 PALE = Mark("#BBBBBB", "o", size=3.5)  # for those that are too many to tell apart
 OTHERS = "others"
 ACCURACIES = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 1)
