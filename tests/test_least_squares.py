@@ -370,21 +370,28 @@ def test_without_a_penalty_it_is_the_optimal_brain_surgeons_update() -> None:
 
 @pytest.mark.slow
 @pytest.mark.data
-def test_half_of_the_hidden_neurons_of_lenet_300_100_leave_for_less_than_a_point_without_labels_or_training() -> None:
-    """Measured over two seeds: + .46 and + .59 points by curvature, where no repair costs about 10."""
+def test_half_of_the_hidden_neurons_of_lenet_300_100_leave_for_half_a_point_without_labels_or_training() -> None:
+    """Measured over five seeds: + .26 points by obs and .40 by curvature, no repair 3 and 5; of 80 % + 2.1 and 3.9."""
     if not (root_folder() / "mnist").is_dir():
         pytest.skip("MINPRUNE_DATA holds no mnist")
     data = mp.data.mnist()
     net = mlp(784, (300, 100), 10, rng=0)
-    how: dict[str, Any] = {"optimizer": mp.AdamW(1e-3), "schedule": mp.Cosine(), "epochs": 12, "keep": "last"}
-    mp.fit(net, data, **how, progress=False)
-    started = perf_counter()
-    scores = mp.score(net, data.train.x[:5000], "curvature", loss="cross_entropy")
-    plan = mp.decide(scores, mp.PerLayer(0.5))
-    small = mp.remove(net, plan, repair="least_squares", data=data.train.x)
-    seconds = perf_counter() - started
-    dense, bare, repaired = (
-        100 * np.mean(n(data.valid.x).argmax(axis=1) != data.valid.y) for n in (net, mp.remove(net, plan), small)
-    )
-    assert repaired < dense + 1 < dense + 5 < bare
-    assert seconds < 10
+    how: dict[str, Any] = {"optimizer": mp.AdamW(2e-3, weight_decay=0.0), "schedule": mp.Cosine(), "keep": "last"}
+    mp.fit(net, data, **how, epochs=8, batch_size=100, progress=False)
+
+    def error(of: mp.Graph) -> float:
+        return 100 * float(np.mean(of(data.valid.x).argmax(axis=1) != data.valid.y))
+
+    x = data.train.x[:5000]
+    left, bare = {}, {}
+    for criterion in ("obs", "curvature"):
+        started = perf_counter()
+        scores = mp.score(net, x, criterion, loss="cross_entropy")
+        for fraction in (0.5, 0.8):
+            plan = mp.decide(scores, mp.PerLayer(fraction))
+            left[criterion, fraction] = error(mp.remove(net, plan, repair="least_squares", data=x)) - error(net)
+            bare[criterion, fraction] = error(mp.remove(net, plan)) - error(net)
+        assert perf_counter() - started < 20
+    assert left["obs", 0.5] < 0.5 < 2 < bare["obs", 0.5]
+    assert left["curvature", 0.5] < 0.8 < 3 < bare["curvature", 0.5]
+    assert left["obs", 0.8] < 2.7 < 3 < left["curvature", 0.8] < 10 < bare["obs", 0.8]
