@@ -12,8 +12,8 @@ that size from scratch, trained as long as the dense one and that epoch, in both
 `lenet5`: 20-50-500, AdamW(2e-3) with weight decay 0.01, batch 100, cosine schedule, 5 epochs. Half of both layers'
 filters and of the hidden neurons leave in one shot, with least squares, and one epoch follows.
 
-Error in percent, mean over the seeds and range. What was set was chosen on the validation part with seeds 0 to 2; the test
-part decided nothing.
+Error in percent, mean over the seeds and range. What was set was chosen on the validation part with seeds 0 to 2; the
+test part decided nothing.
 """
 
 from __future__ import annotations

@@ -36,9 +36,8 @@ def second_moments(rows: Array) -> Array:
         for i in range(size):
             for k in range(size):
                 A[i, k] += wide[i] * wide[k] / len(rows)
-    mean = sum(A[i, i] for i in range(size - 1)) / (size - 1)
     for i in range(size - 1):
-        A[i, i] += RIDGE * mean
+        A[i, i] *= 1 + RIDGE
     return A
 
 
@@ -152,11 +151,22 @@ def test_the_batch_size_does_not_change_the_score() -> None:
         np.testing.assert_allclose(values, all_[group], rtol=1e-10)
 
 
-def test_a_silent_neuron_costs_only_the_ridge() -> None:
+def test_a_silent_neuron_costs_nothing_however_large_its_weights() -> None:
     net = mlp()
     net.params["dense2.W"][2], net.params["dense2.b"][2] = 0, -1  # never above 0
-    costs = [mp.score(net, inputs(), Obs(ridge), loss="cross_entropy")["dense2"][2] for ridge in (1e-3, 1e-6)]
-    assert costs[0] == pytest.approx(1000 * costs[1], rel=1e-2)
+    net.params["dense3.W"][:, 2] = 1e6
+    assert mp.score(net, inputs(), "obs", loss="cross_entropy")["dense2"][2] == 0
+
+
+def test_scaling_a_neuron_up_and_its_readers_down_changes_nothing() -> None:
+    net = mlp()
+    scaled = net.copy()
+    for j, factor in ((0, 30.0), (3, 0.01)):
+        scaled.params["dense2.W"][j] *= factor
+        scaled.params["dense2.b"][j] *= factor
+        scaled.params["dense3.W"][:, j] /= factor
+    one, other = (mp.score(n, inputs(), "obs", loss="cross_entropy")["dense2"] for n in (net, scaled))
+    np.testing.assert_allclose(other, one, rtol=1e-7)
 
 
 @pytest.mark.parametrize("ridge", [0.0, -1.0, np.inf, "much"])

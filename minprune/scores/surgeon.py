@@ -2,7 +2,8 @@ r"""What removing a neuron costs when those that read it may be refitted: the op
 
 Other scores ask what happens when a neuron goes and nothing else changes. But something else does change, where a
 repair follows: the readers' other weights take over what they can. A neuron that the others can stand in for costs
-little then, however large it is. `repair="least_squares"` does the taking over; this score foresees it.
+little then, however large it is. `repair="least_squares"` does the taking over, and this score foresees it; the repair
+of the same name, `OptimalBrainSurgeon`, weighs samples by the loss besides.
 
 It foresees, too, that those who stand in are needed from then on. So neurons are taken away one by one, the cheapest
 first, and what is left is refitted and asked again.
@@ -40,8 +41,9 @@ class Obs(Criterion):
     r are the layers that read the neuron, $W_{ri}$ (O, |i|) the columns that read it (a block of them behind a
     flatten, a kernel's entries in a convolution), and $[A^{-1}]_{ii}$ the block of the inverse that belongs to them.
     $A_r$ is the mean of $\tilde{a}\tilde{a}^\top$ over samples and places, with $\tilde{a} = (a, 1)$ what the reader
-    reads and a ridge λ on its diagonal, so that large changes of the weights count as costs too. $G_r$ is the mean
-    over samples, summed over places, of the loss's Gauss–Newton second derivative by the reader's sums z. With one
+    reads, and a ridge on its diagonal, so that large changes of the weights count as costs too; it is relative to each
+    entry, so that scaling a ReLU neuron up and its readers down changes no score. $G_r$ is the mean over samples,
+    summed over places, of the loss's Gauss–Newton second derivative by the reader's sums z. With one
     column per neuron $c_i = \frac{1}{2} \sum_r w_{ri}^\top G_r w_{ri} / [A_r^{-1}]_{ii}$: about as large as `curvature`
     would have it, times the share of a that no other neuron can give.
 
@@ -55,7 +57,8 @@ class Obs(Criterion):
     That is the surgeon's saliency and update for a group of weights, the columns of one neuron in a reader, under a
     second derivative that factors: $H_r \approx A_r \otimes G_r$, where samples' activations and curvatures are taken
     to be independent, and so are places. The update is that of `LeastSquares`, which does not depend on G; so with this
-    repair a set costs the sum of its c, exactly so for one affine reader under half the squared error.
+    repair the first k to leave cost together the sum of their c, exactly so for one affine reader under half the
+    squared error. A later c can exceed what the neuron would cost alone: by then it does the work of others too.
 
     Labels are not used; without them name the loss. It costs one walk back per output, and for every reader the
     inverse of a matrix as wide as what it reads, F, and F² steps for every neuron.
@@ -63,7 +66,7 @@ class Obs(Criterion):
     Parameters
     ----------
     ridge : float
-        Above 0, relative to the mean diagonal entry of A, the bias apart; as in `LeastSquares`.
+        Above 0, relative to each diagonal entry of A, the bias apart.
 
     Raises
     ------
@@ -87,9 +90,9 @@ class Obs(Criterion):
     >>> net.params["dense2.W"] = [[5.0, 5.0, 1.0]]
     >>> x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     >>> for criterion in (Obs(ridge=1e-12), "curvature"):
-    ...     print(mp.score(net, x, criterion, loss="half_squared_error")["dense1"].round(3))
-    [ 0.    69.138  0.114]
-    [15.625 62.5    0.625]
+    ...     print(mp.score(net, x, criterion, loss="half_squared_error")["dense1"].round(1))
+    [ 0.  69.1  0.1]
+    [15.6 62.5  0.6]
     """
 
     ridge: float = 1e-3
@@ -126,15 +129,22 @@ class Reading:
     owner : array of int (F,)
         The neuron that each column belongs to, or −1.
     A : array (F+1, F+1)
-        The mean of ã ãᵀ, with its ridge.
+        The mean of ã ãᵀ.
     G : array (o, o)
         The loss's second derivative by what the block computes.
+    ridge : float
+        Added to the diagonal of A, relative to each entry, the bias apart.
     """
 
-    def __init__(self, W: Array, owner: Ids, A: Array, G: Array) -> None:
+    def __init__(self, W: Array, owner: Ids, A: Array, G: Array, ridge: float) -> None:
         values, vectors = np.linalg.eigh(G)
         root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T  # RᵀR = G
-        self.V = np.concatenate([root @ W, np.zeros((len(W), 1))], axis=1)  # R W, and the bias: (o,F+1)
+        features = np.arange(W.shape[1])
+        size = A[features, features]
+        A = A.copy()
+        A[features, features] = np.where(size > 0, (1 + ridge) * size, 1)
+        V = root @ np.where(size > 0, W, 0)  # what is 0 on all samples does nothing
+        self.V = np.concatenate([V, np.zeros((len(W), 1))], axis=1)  # R W, and the bias: (o,F+1)
         self.inverse = np.linalg.inv(A)
         self.owner = owner
 
@@ -183,7 +193,7 @@ def _readings(net: Graph, group: NeuronGroup, factors: Mapping[str, _Factors], r
         (columns,) = (piece.owner for piece in group.consumed if piece.array == f"{reader}.W")
         owner = np.repeat(columns, prod(W.shape[2:]))  # (F,): the neuron that each of a reader's unknowns belongs to
         for w, A, G in zip(blocks, factors[reader].A, factors[reader].G, strict=True):
-            found.append(Reading(w, owner, _with_ridge(A, ridge), G))
+            found.append(Reading(w, owner, A, G, ridge))
     return found
 
 
@@ -250,12 +260,3 @@ def _mean_outer(columns: Array) -> Array:
     a = columns.transpose(1, 0, 3, 2).reshape(columns.shape[1], -1, columns.shape[2]).astype(np.float64)  # (Q,N·P,F)
     a = np.concatenate([a, np.ones_like(a[..., :1])], axis=2)
     return a.swapaxes(1, 2) @ a / a.shape[1]
-
-
-def _with_ridge(A: Array, ridge: float) -> Array:
-    """A with `ridge` times its mean diagonal entry added to the diagonal, the bias apart."""
-    A = A.copy()
-    features = np.arange(len(A) - 1)
-    size = A[features, features].mean()
-    A[features, features] += ridge * (size if size > 0 else 1.0)
-    return A
