@@ -31,10 +31,10 @@ def repairs() -> dict[str, Any]:
         "merge": "merge",
         "batch_norm": "batch_norm",
         "least_squares": "least_squares",
-        "obs": mp.OptimalBrainSurgeon(progress=False),
-        "obs, no damping": mp.OptimalBrainSurgeon(damping=0, progress=False),
+        "obs": mp.OptimalBrainSurgeon("cross_entropy", progress=False),
+        "obs, no damping": mp.OptimalBrainSurgeon("cross_entropy", damping=0, progress=False),
         "least_squares, 20,000": mp.LeastSquares(**many),
-        "obs, 20,000": mp.OptimalBrainSurgeon(**many, progress=False),
+        "obs, 20,000": mp.OptimalBrainSurgeon("cross_entropy", **many, progress=False),
     }
 
 

@@ -178,8 +178,15 @@ def fit(
             if patience is not None and epoch - run.best_epoch >= patience:
                 break
     run.restore_best()
-    note(net, "train", before, epochs=len(run.history.loss), optimizer=repr(run.optimizer))
+    note(net, "train", before, **_told(run, distill if teacher is not None else None))
     return run.history
+
+
+def _told(run: _Run, distill: Distillation | None) -> dict[str, Any]:
+    """How it was trained, for the network's history; what was not asked for is left out."""
+    asked = {"schedule": run.schedule, "penalty": run.penalty, "teacher": distill}
+    settings = {name: repr(value) for name, value in asked.items() if value is not None}
+    return {"epochs": len(run.history.loss), "optimizer": repr(run.optimizer)} | settings
 
 
 def hide_masked(net: Graph, grads: dict[str, Array]) -> dict[str, Array]:

@@ -18,6 +18,7 @@ from .pruning.certifying import certify_repair
 from .pruning.plan import Plan
 from .pruning.repair import from_description
 from .pruning.surgery import mask, remove
+from .pruning.weights.plan import WeightPlan
 from .reports import table
 
 OK, FAILED, UNCHECKED = "ok", "FAILED", "not checked"
@@ -169,6 +170,7 @@ class _Replay:
         self.state: Graph | None = self._start(original)
         for step, record in enumerate(net.history, 1):
             redo = {"mask": self._verb, "remove": self._verb, "repair": self._repair, "cast": self._cast}
+            redo["mask weights"] = self._mask_weights
             self.state = redo.get(record.action, self._other)(step, record)
 
     def _say(self, step: int, what: str, status: str, detail: str) -> None:
@@ -205,6 +207,28 @@ class _Replay:
         same = digest(again) == record.after
         detail = str(again.certificate) if same else "gives other arrays than those recorded"
         self._say(step, what, OK if same else FAILED, detail)
+        return again if same else None
+
+    def _mask_weights(self, step: int, record: Record) -> Graph | None:
+        """A mask of weights, where the network still has the same one."""
+        what = "mask weights done again"
+        state, masks = self._at_hand(step, what), self.net.masks
+        if state is None:
+            return None
+        later = self.net.history[step:]
+        if any(other.action not in ("train", "cast") for other in later):
+            self._say(step, what, UNCHECKED, "what came later has changed the masks")
+            return None
+        try:
+            again = mask(state, WeightPlan({name: np.asarray(kept) for name, kept in masks.items()}))
+        except MinpruneError as error:
+            self._say(step, what, FAILED, str(error))
+            return None
+        same = digest(again) == record.after
+        kept = ", ".join(f"{name} {int(found.sum())}" for name, found in masks.items())
+        self._say(
+            step, what, OK if same else FAILED, f"kept {kept}" if same else "gives other arrays than those recorded"
+        )
         return again if same else None
 
     def _repair(self, step: int, record: Record) -> Graph | None:

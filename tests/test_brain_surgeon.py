@@ -197,7 +197,7 @@ def test_the_repair_keeps_shapes_dtype_and_what_it_was_given(name: str) -> None:
     plan = mp.Plan({group.name: [0]})
     bare = mp.remove(net, plan)
     kept = bare.copy()
-    repaired = OptimalBrainSurgeon(progress=False)(net, bare, plan, x)
+    repaired = OptimalBrainSurgeon("cross_entropy", progress=False)(net, bare, plan, x)
     assert all(np.array_equal(net.arrays[key], array) for key, array in before.items())
     assert all(np.array_equal(bare.arrays[key], array) for key, array in kept.arrays.items())
     for key, array in bare.arrays.items():
@@ -241,10 +241,23 @@ def test_on_mnist_it_leaves_fewer_errors_than_least_squares() -> None:
     net = mlp(784, (300, 100), 10, rng=0)
     how: dict[str, Any] = {"optimizer": mp.AdamW(1e-3), "schedule": mp.Cosine(), "epochs": 12, "keep": "last"}
     mp.fit(net, data, **how, progress=False)
-    repairs = (OptimalBrainSurgeon(samples=20000, progress=False), LeastSquares(samples=20000))
+    repairs = (OptimalBrainSurgeon("cross_entropy", samples=20000, progress=False), LeastSquares(samples=20000))
     for criterion in ("curvature", "random"):
         scores = mp.score(net, (data.train.x[:5000], data.train.y[:5000]), criterion)
         plan = mp.decide(scores, mp.PerLayer(0.7))
         nets = (mp.remove(net, plan, repair=repair, data=data.train.x) for repair in repairs)
         mine, plain = (100 * np.mean(n(data.valid.x).argmax(axis=1) != data.valid.y) for n in nets)
         assert mine < plain
+
+
+def test_whose_curvature_it_is_the_labels_say_and_without_any_it_asks() -> None:
+    net, plan = EXAMPLES["mlp"](), mp.Plan({"dense1": [0]})
+    x, numbers = samples(net, 30)
+    for y, loss in ((numbers, "mse"), (np.arange(30) % 3, "cross_entropy")):
+        small = mp.remove(net, plan, repair="obs", data=(x, y))
+        assert small.history[-1].how["loss"] == loss
+        by_name = mp.remove(net, plan, repair=OptimalBrainSurgeon(loss, progress=False), data=x)
+        for name, array in by_name.params.items():
+            np.testing.assert_array_equal(small.params[name], array)
+    with pytest.raises(DataError, match=r"it cannot be told which loss: pass \(x, y\), or OptimalBrainSurgeon"):
+        mp.remove(net, plan, repair="obs", data=x)

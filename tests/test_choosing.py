@@ -182,6 +182,18 @@ def test_fine_tuning_is_the_same_for_all_and_follows_from_the_seed() -> None:
     assert plain.params["dense1.W"].tobytes() != alone.candidates[1].net.params["dense1.W"].tobytes()
 
 
+def test_fine_tuning_can_have_the_dense_network_for_a_teacher() -> None:
+    how = {"criteria": ["taylor"], "strategies": [mp.Global(0.5)], "repairs": [None], "max_loss": 1.0} | QUICK
+    alone, taught = (
+        mp.choose(trained(), mp.data.digits(), finetune=mp.FineTune(epochs=1, distill=distill), **how)
+        .candidates[-1]
+        .net
+        for distill in (None, mp.Distillation(weight=1.0))
+    )
+    assert alone.params["dense1.W"].shape == taught.params["dense1.W"].shape
+    assert not np.array_equal(alone.params["dense1.W"], taught.params["dense1.W"])
+
+
 def test_the_network_given_is_not_changed() -> None:
     net = trained()
     before = {name: array.tobytes() for name, array in net.arrays.items()}

@@ -436,3 +436,15 @@ def test_a_reduction_stands_in_the_history_and_is_kept_with_the_model(tmp_path: 
     assert mp.verify(again, net).ok
     again.params["dense2.W"] *= 2
     assert not mp.verify(again, net).ok
+
+
+def test_what_later_weights_make_of_a_rounded_fold_is_allowed_for() -> None:
+    """0.1 + 0.2 is rounded to float32 once, and then multiplied by a difference of 1e5 and 1e5."""
+    layers = (mp.Dense(1, 2), mp.ReLU(), mp.Dense(2, 2), mp.ReLU(), mp.Dense(2, 1))
+    net = mp.Sequential(*layers)
+    net.params["dense1.W"], net.params["dense1.b"] = [[1.0], [1.0]], [-0.25, -0.25]
+    net.params["dense2.W"], net.params["dense2.b"] = [[0.1, 0.2], [0.3, 0.0]], [-0.01, -0.01]
+    net.params["dense3.W"] = [[1e5, -1e5]]
+    found = mp.reduce_exactly(net, (0, 1))
+    assert found.net.neurons["dense1"].size == 1
+    assert 1e-5 < found.max_difference <= found.bound < 1

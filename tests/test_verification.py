@@ -61,7 +61,7 @@ def test_every_repair_is_done_again_and_gives_the_same(repair: Any, tmp_path: Pa
         net = EXAMPLES["mlp"]()
     group = next(name for name, found in net.neurons.items() if name != "input" and not found.stays)
     x = np.random.default_rng(0).standard_normal((20, *(net.input_shapes or {})["input"]))
-    small = saved(mp.remove(net, mp.Plan({group: [1]}), repair=repair, data=x), tmp_path)
+    small = saved(mp.remove(net, mp.Plan({group: [1]}), repair=repair, data=(x, np.arange(20) % 2)), tmp_path)
     found = mp.verify(small, net, x)
     assert found.ok, str(found)
     again = next(check for check in found.checks if check.what == "repair done again")

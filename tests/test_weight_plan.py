@@ -216,3 +216,18 @@ def test_rationals_are_masked_as_floats_are(name: str) -> None:
         with pytest.raises(DtypeError):  # batch-norm neither
             both[1](x)
     assert both[0].masks.keys() == both[1].masks.keys() == plan.keep.keys()
+
+
+def test_a_mask_of_weights_stands_in_the_history_and_is_verified() -> None:
+    net = mp.Sequential(mp.Dense(4, 6), mp.ReLU(), mp.Dense(6, 3))
+    masked = mp.mask(net, mp.decide(mp.score(net, criterion="magnitude_l1", by="weight"), mp.Global(0.5)))
+    (record,) = masked.history
+    assert (record.action, record.how["kept"]) == ("mask weights", {n: int(k.sum()) for n, k in masked.masks.items()})
+    found = mp.verify(masked, net)
+    assert found.ok
+    assert "mask weights done again" in str(found)
+    other = net.copy()
+    other.params["dense1.W"] += 1
+    assert not mp.verify(masked, other).ok
+    masked.params["dense1.W"][0, 0] += 1
+    assert not mp.verify(masked).ok

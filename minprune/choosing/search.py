@@ -21,7 +21,6 @@ from ..pruning.schedule import FineTune
 from ..pruning.surgery import remove
 from ..reports import brief, duration
 from ..scores import Criterion, Scores, score
-from ..train import fit
 from .candidates import Candidate, timed
 from .choice import Choice, Wish
 
@@ -188,17 +187,7 @@ class _Maker:
 
     def tune(self, small: Graph, how: FineTune) -> None:
         """Train in place."""
-        fit(
-            small,
-            self.data,
-            loss=self.loss,
-            optimizer=how.optimizer,
-            epochs=how.epochs,
-            batch_size=how.batch_size,
-            schedule=how.schedule,
-            rng=self.seed,
-            progress=False,
-        )
+        how.run(small, self.data, self.loss, None, np.random.default_rng(self.seed), False, self.net)
 
 
 def _chosen(candidates: list[Candidate], wish: Wish) -> Candidate:

@@ -12,6 +12,7 @@ from ..datasets.samples import as_samples, count, rows
 from ..errors import DataError, PlanError
 from ..nn import Graph
 from ..ops import Array, divide
+from ..targets import choose_loss
 from .certifying import record_repair
 from .plan import Plan
 from .repairs.brain_surgeon import OptimalBrainSurgeon
@@ -148,7 +149,9 @@ def repaired(net: Graph, small: Graph, plan: Plan, repair: str | Repair | None, 
     if work is not merge_repair:  # the one that needs no data
         if data is None:
             raise DataError(f"repair={repair!r} needs data: pass data=x (labels are not used)")
-        seen, _ = as_samples(data, labels=False)
+        seen, y = as_samples(data, labels=False)
+        if isinstance(work, OptimalBrainSurgeon) and work.loss is None and y is not None:
+            work = replace(work, loss=choose_loss(y))
     done = work(net, small, plan, seen)
     done = done.copy() if done is small else done  # two histories, two networks
     done.close_masks()

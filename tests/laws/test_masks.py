@@ -76,7 +76,7 @@ def test_a_repair_gives_no_masked_weight_back(name: str, repair: str) -> None:
     plan = mp.Plan({group.name: [0]})
     (x,) = inputs(net, n=40).values()
     try:
-        small = mp.remove(net, plan, repair=repair, data=x)
+        small = mp.remove(net, plan, repair=repair, data=(x, np.zeros((len(x), 1))))
     except MinpruneError as reason:  # merging behind a batch-norm, batch-norm repair without one
         assert repair in ("merge", "batch_norm"), reason  # noqa: PT017
         return

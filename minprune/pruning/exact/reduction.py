@@ -15,6 +15,7 @@ from ...neurons import NOBODY, NeuronGroup, staying
 from ...nn import Graph
 from ...ops import Array, exact
 from ...provenance import digest
+from ...rounding import rounding_bound
 from .composing import composable, composed, makes_it_smaller
 from .intervals import read_box
 from .redundancy import FINDERS, Survey
@@ -61,9 +62,10 @@ class Reduction:
     max_difference : float
         The largest difference of any output, both networks in float64 (rationals: exactly).
     bound : float
-        What rounding may cause: ``4 · ε · K · S`` with K the sum of all fan-ins, S the largest value met, and ε of
-        float64, or of the network's own floats where weights or biases were changed and had to be stored in them. 0 for
-        rationals.
+        What rounding may cause: four times the larger of ε · K · S, with K the sum of all fan-ins and S the largest
+        value met, at least 1, and the bound of `minprune.rounding` at the output that differs most, which knows how
+        later weights amplify. In float64, or in the network's own floats where weights or biases were changed and had
+        to be stored in them. 0 for rationals.
     inputs : str
         What they were compared on.
     """
@@ -246,13 +248,10 @@ def _proved(
     pair = (net, small) if net.dtype == object else (net.astype(np.float64), small.astype(np.float64))
     xs = inputs_within(box)
     values = [each.run(each.take(xs), each.arrays) for each in pair]
-    difference = float(np.abs(values[0][net.output] - values[1][small.output]).max())
-    bound = 0.0
-    if net.dtype != object:
-        fan_in = sum(int(np.prod(array.shape[1:])) for array in net.params.values() if array.ndim > 1)
-        largest = max(float(np.abs(value).max(initial=1)) for some in values for value in some.values())
-        changed = any(step.kind not in ("idle", "dead") for step in steps)
-        bound = 4 * float(np.finfo(net.dtype if changed else np.float64).eps) * fan_in * largest
+    differences = np.abs(values[0][net.output] - values[1][small.output])
+    difference = float(differences.max())
+    changed = any(step.kind not in ("idle", "dead") for step in steps)  # weights that had to be stored anew
+    bound = 0.0 if net.dtype == object else _rounding(net if changed else pair[0], xs, differences, values)
     half = TRIALS // 2
     found = Reduction(small, steps, notes, difference, bound, f"{half} corners of the box and {half} inputs in it")
     if not difference <= bound:
@@ -261,6 +260,15 @@ def _proved(
     how = {kind: sum(step.kind == kind for step in steps) for kind in dict.fromkeys(step.kind for step in steps)}
     small.history = (*net.history, Record("reduce", digest(net), digest(small), how=how, certificate=proof))
     return found
+
+
+def _rounding(net: Graph, xs: Mapping[str, Array], differences: Array, values: list[dict[str, Array]]) -> float:
+    """What rounding in the network's floats can do to the output that differs most: see `Reduction.bound`."""
+    sample, *output = (int(i) for i in np.unravel_index(int(np.argmax(differences)), differences.shape))
+    one = {name: value[[sample]] for name, value in net.take(xs).items()}
+    fan_in = sum(int(np.prod(array.shape[1:])) for array in net.params.values() if array.ndim > 1)
+    largest = max(float(np.abs(value).max(initial=1)) for some in values for value in some.values())
+    return 4 * max(rounding_bound(net, one, tuple(output)), float(np.finfo(net.dtype).eps) * fan_in * largest)
 
 
 def inputs_within(box: Mapping[str, tuple[Array, Array]], count: int = TRIALS) -> dict[str, Array]:

@@ -47,8 +47,8 @@ class OptimalBrainSurgeon:
 
     Parameters
     ----------
-    loss : {"cross_entropy", "mse", "half_squared_error"}
-        Whose curvature.
+    loss : {"cross_entropy", "mse", "half_squared_error"}, optional
+        Whose curvature. By default that of the data's labels, as everywhere: cross-entropy for integers, else mse.
     damping : float
         μ, at least 0.
     ridge : float
@@ -86,7 +86,7 @@ class OptimalBrainSurgeon:
     (array([[7.]]), array([15.]))
     """
 
-    loss: str = "cross_entropy"
+    loss: str | None = None
     damping: float = 1.0
     ridge: float = 1e-3
     samples: int = 5000
@@ -97,13 +97,18 @@ class OptimalBrainSurgeon:
         check_settings(self, ridge=self.ridge, samples=self.samples, places=self.places)
         if not (isinstance(self.damping, int | float | np.floating) and self.damping >= 0 and isfinite(self.damping)):
             raise PlanError(f"OptimalBrainSurgeon: damping is {self.damping!r}, expected a finite number of at least 0")
-        if self.loss not in CURVED:
+        if self.loss not in (None, *CURVED):
             raise DataError(f"unknown loss {self.loss!r}; expected one of {', '.join(CURVED)}")
 
     def __call__(self, net: Graph, small: Graph, plan: Plan, x: Any) -> Graph:
         """Repair `small`, which is what `plan` left of `net`, on samples x; the result is a network of its own."""
         if net.dtype.kind != "f":
             raise DtypeError(f"the surgeon needs a network of floats, got {net.dtype}; use repair='mean' or astype")
+        if self.loss is None:
+            raise DataError(
+                "repair='obs' asks for the loss's curvature, and without labels it cannot be told which loss: "
+                "pass (x, y), or OptimalBrainSurgeon(loss)"
+            )
         x = rows(x, spread(count(x), self.samples))
         readers = readers_of_dropped(net, plan)
         repaired = with_biases(small, readers)
@@ -119,7 +124,7 @@ class OptimalBrainSurgeon:
         parts = []
         batches = regressions(net, repaired, reader, left, x, self.places)
         for batch in track(batches, f"brain surgeon, curvature behind {reader}", show=self.progress):
-            h = loss_curvature(net, reader, batch.x, self.loss, batch.places)[:, left]  # (N,O,P)
+            h = loss_curvature(net, reader, batch.x, str(self.loss), batch.places)[:, left]  # (N,O,P)
             parts.append((batch.a, batch.r, as_rows(h.reshape(len(h), len(batch.a), -1, h.shape[2]))))
         a, r, h = (np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True))  # (Q,n,F+1), (Q,n,o), (Q,n,o)
         mean = h.mean(axis=1, keepdims=True)

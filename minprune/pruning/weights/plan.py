@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
+from ...certificate import Record
 from ...errors import FileError, PlanError, ShapeError, StructureError
 from ...files import atomic_write
 from ...neurons import fingerprint
 from ...nn import Graph
 from ...ops import Array
-from ...provenance import digest, note
+from ...provenance import digest
 
 FORMAT = "minprune weight plan 1"
 
@@ -201,6 +202,6 @@ def mask_weights(net: Graph, plan: WeightPlan) -> Graph:
     arrays = {name: array.copy() for name, array in net.arrays.items()}
     masked = Graph.assemble(net.nodes, net.inputs, net.output, arrays, net.input_shapes, masks)
     masked.close_masks()
-    masked.history = net.history
-    note(masked, "mask weights", digest(net), kept={name: int(kept.sum()) for name, kept in masks.items()})
+    counts = {name: int(kept.sum()) for name, kept in masks.items()}
+    masked.history = (*net.history, Record("mask weights", digest(net), digest(masked), how={"kept": counts}))
     return masked
