@@ -137,7 +137,9 @@ def backend(name: str | None = None) -> Any:
     Parameters
     ----------
     name : {"numpy", "numba", "cuda"}, optional
-        The backend to use from here on, or within a `with` block. Without a name nothing changes.
+        The backend to use from here on, or within a `with` block. Without a name nothing changes. Naming "numba"
+        imports its kernels; each is compiled when it is first called (`minprune warmup` does it ahead). What they take
+        is in `table`; everything else runs NumPy.
 
     Returns
     -------

@@ -22,7 +22,7 @@ from minprune import backends
 from minprune.cli import main
 from minprune.errors import MinpruneError
 from minprune.gradcheck import check_op
-from minprune.kernels import cpu, gemm, keeping
+from minprune.kernels import cpu, dense, gemm, keeping
 from minprune.kernels.cases import SMALL, Case, cases, layouts
 from minprune.kernels.cpu import TILES, Target, Tile, choose_tile, target
 from minprune.kernels.dense import matrices
@@ -35,8 +35,6 @@ CHECKS = Path(__file__).with_name("kernel_checks.py")
 KEPT = Path(__file__).with_name("kernel_kept.py")
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 NAMES = [reference.__name__ for reference in KERNELS]
-# Which sizes a kernel takes was measured with AVX-512 only, and for one of them with AVX2.
-avx512 = pytest.mark.skipif(TILE.bits != 512, reason="this CPU has no AVX-512: other kernels take these sizes, or none")
 
 
 def in_a_process(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -213,7 +211,6 @@ def affine_of(N: int, I: int, J: int, dtype: Any = np.float32) -> Any:  # noqa: 
     return np.ones((N, I), dtype), np.ones((J, I), dtype), np.ones(J, dtype)
 
 
-@avx512
 @pytest.mark.parametrize(
     ("reference", "args", "ran"),
     [
@@ -238,7 +235,17 @@ def test_a_kernel_takes_the_sizes_for_which_it_was_measured_to_be_faster(
     expected = reference(*args)
     with mp.backend("numba"):
         np.testing.assert_allclose(reference(*args), expected, rtol=1e-5)
-    assert calls == [reference.__name__] * ran
+    assert calls == [reference.__name__] * (ran and TILE.bits == 512)  # other CPUs: the next test
+
+
+@pytest.mark.parametrize(("bits", "rows"), [(512, 16), (256, 64), (128, None), (0, None)])
+def test_what_was_not_measured_is_left_to_numpy(bits: int, rows: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dense, "AVX512", bits == 512)
+    monkeypatch.setattr(dense, "AVX2", bits == 256)
+    taken = [N for N in (1, 15, 16, 63, 64) if dense.takes_affine(*affine_of(N, 784, 300))]
+    assert taken == [N for N in (16, 63, 64) if rows and rows <= N]
+    g, W, x = np.ones((32, 300)), np.ones((300, 784)), np.ones((32, 784))
+    assert dense.takes_grad_x(g, W) == dense.takes_grad_W(g, x) == (bits == 512)
 
 
 @pytest.mark.parametrize("kind", [object, np.complex128, np.float16, np.int64, np.dtype(">f8"), np.longdouble])

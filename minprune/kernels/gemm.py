@@ -13,8 +13,8 @@ packed    every number of a panel is used by all rows of A, so that copying it c
 blocked   over A's rows, since otherwise all of A passes through the caches once for every panel
 
 For A (M, K) and B (K, N) it does 2MNK operations on MK + KN + MN numbers: with hundreds of rows it is bound by the
-multiply-adds. With few rows the packing is most of the time, and a product that packs nothing is
-faster; with a single one it is bound by how fast B is read, and so is NumPy's.
+multiply-adds. With few rows the packing is most of the time, and a product that packs nothing is faster; with a single
+one it is bound by how fast B is read, and so is NumPy's.
 """
 
 from __future__ import annotations
@@ -91,14 +91,14 @@ def gemm(A, B, bias, relu, panels, C):
     """C = A B + bias, or what of it is above 0: A (M, K), B (K, N), bias (N,) or (0,) for none."""
     K, N = B.shape
     parts = max(1, (K + DEPTH - 1) // DEPTH)
-    depth = (K + parts - 1) // parts
+    depth = max(1, (K + parts - 1) // parts)  # parts of about the same size
     panels = panels[-panels.ctypes.data % 64 // panels.itemsize :]  # so that a vector lies in one cache line, not two
     width = WIDTH if A.shape[0] > HEIGHT else VECTORS * (BYTES // C.itemsize)
-    for p in range(parts):
-        k0 = p * depth
+    for k0 in range(0, max(K, 1), depth):
+        last = k0 + depth >= K
         for start in range(0, N, width):
             stop = min(start + width, N)
-            block(A, B, k0, min(depth, K - k0), start, stop, panels, bias, C, p == 0, relu and p == parts - 1)
+            block(A, B, k0, min(depth, K - k0), start, stop, panels, bias, C, k0 == 0, relu and last)
 
 
 NOTHING = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}  # the bias where there is none

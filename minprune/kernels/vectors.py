@@ -42,7 +42,7 @@ from .cpu import choose_tile, target
 
 TILE = choose_tile(target().widths)
 ROWS, VECTORS, BYTES = TILE.rows, TILE.vectors, TILE.bytes  # Numba freezes them into what it compiles
-BYTE, INDEX, BIT = ir.IntType(8), ir.IntType(64), ir.IntType(1)
+BYTE, INDEX = ir.IntType(8), ir.IntType(64)
 Value = Any  # llvmlite has no types
 
 
