@@ -332,4 +332,5 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
     "data": ("Fetch a data set from its home.", "minprune data", _data),
     "worked": ("The document's 3-5-2 example (4.3), number by number.", "minprune worked", _nothing),
     "listing": ("The document's program (5.2), made to run.", "minprune listing --hidden 3", _listing),
+    "warmup": ("Compile all kernels ahead, for backend numba.", "minprune warmup", _nothing),
 }

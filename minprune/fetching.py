@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from minprune.datasets.known import SETS, Content, KnownSet, Remote
 from minprune.errors import FileError
-from minprune.files import atomic_write
+from minprune.files import atomic_write, user_cache
 from minprune.progress import bar
 
 ATTEMPTS = 3  # per address
@@ -30,7 +30,7 @@ NETWORK = (OSError, http.client.HTTPException)  # URLError and timeouts are OSEr
 
 
 def root_folder(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
-    r"""The folder under which each data set has its own: MINPRUNE_DATA, or else the user's cache.
+    """The folder under which each data set has its own: MINPRUNE_DATA, or else the user's cache.
 
     Parameters
     ----------
@@ -42,8 +42,7 @@ def root_folder(environ: Mapping[str, str] | None = None, platform: str = sys.pl
     Returns
     -------
     Path
-        `$MINPRUNE_DATA`; without it `~/.cache/minprune` (or below `$XDG_CACHE_HOME`), on macOS
-        `~/Library/Caches/minprune`, on Windows `%LOCALAPPDATA%\minprune`.
+        `$MINPRUNE_DATA`; without it `minprune.files.user_cache`.
 
     Examples
     --------
@@ -53,11 +52,7 @@ def root_folder(environ: Mapping[str, str] | None = None, platform: str = sys.pl
     environ = os.environ if environ is None else environ
     if environ.get("MINPRUNE_DATA"):
         return Path(environ["MINPRUNE_DATA"]).expanduser()
-    if platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "minprune"
-    if platform == "win32":
-        return Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "minprune"
-    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minprune"
+    return user_cache(environ, platform)
 
 
 def path(name: str, root: str | os.PathLike[str] | None = None, *, sets: Mapping[str, KnownSet] = SETS) -> Path:

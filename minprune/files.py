@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -48,6 +49,35 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def user_cache(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
+    r"""Where the system keeps what can be made again.
+
+    Parameters
+    ----------
+    environ : mapping, optional
+        The environment's variables; by default the process's.
+    platform : str
+        As `sys.platform`.
+
+    Returns
+    -------
+    Path
+        `~/.cache/minprune` (or below `$XDG_CACHE_HOME`), on macOS `~/Library/Caches/minprune`, on Windows
+        `%LOCALAPPDATA%\minprune`.
+
+    Examples
+    --------
+    >>> user_cache({"XDG_CACHE_HOME": "caches"}, "linux").as_posix()
+    'caches/minprune'
+    """
+    environ = os.environ if environ is None else environ
+    if platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "minprune"
+    if platform == "win32":
+        return Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "minprune"
+    return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minprune"
 
 
 def _umask() -> int:

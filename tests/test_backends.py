@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from minprune.errors import MinpruneError
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A registry of this test's own; the backend in force is put back."""
+    import_module("minprune.kernels")  # once, before its kernels would look for their references here
     kernels: dict[str, dict[str, Any]] = {}
     monkeypatch.setattr(backends, "_kernels", kernels)
     with backend("numpy"):
@@ -123,9 +125,53 @@ def test_only_backends_apart_from_numpy_take_kernels(double: Any, name: str) -> 
 
 def test_the_table_tells_who_has_a_kernel(double: Any) -> None:
     (row,) = [kernels for name, kernels in table().items() if name.endswith("double")]
-    assert row == ("numpy", "numba")
+    assert row == {"numpy": "everything", "numba": "everything"}
+
+
+def test_a_kernel_gets_what_its_rule_takes_and_the_reference_all_else(double: Any) -> None:
+    def even(x: int) -> bool:
+        """even numbers
+
+        Whatever else is written here.
+        """
+        return x % 2 == 0
+
+    @accelerates(double, "numba", takes=even)
+    def fast(x: int) -> str:
+        return f"even {2 * x}"
+
+    with backend("numba"):
+        assert [double(1), double(2), double(x=3)] == ["numpy 2", "even 4", "numpy 6"]
+    assert double(2) == "numpy 4"
+    (row,) = [kernels for name, kernels in table().items() if name.endswith("double")]
+    assert row == {"numpy": "everything", "numba": "even numbers"}
+
+
+def test_the_kernel_registered_last_is_the_one_that_runs(double: Any) -> None:
+    accelerates(double, "numba")(lambda x: "mine")
+    with backend("numba"):
+        assert double(1) == "mine"
+
+
+def test_a_rule_without_words_is_shown_by_its_name(double: Any) -> None:
+    def odd(x: int) -> bool:
+        return x % 2 == 1
+
+    accelerates(double, "numba", takes=odd)(lambda x: "odd")
+    (row,) = [kernels for name, kernels in table().items() if name.endswith("double")]
+    assert row["numba"] == "odd"
 
 
 def test_the_heavy_ops_are_accelerable() -> None:
     names = {name.rpartition(".")[2] for name in table()}
-    assert names >= {"affine", "conv", "conv_grad_x", "conv_grad_W", "max_pool", "max_pool_grad", "avg_pool"}
+    assert names >= {
+        "affine",
+        "affine_grad_x",
+        "affine_grad_W",
+        "conv",
+        "conv_grad_x",
+        "conv_grad_W",
+        "max_pool",
+        "max_pool_grad",
+        "avg_pool",
+    }

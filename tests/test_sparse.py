@@ -152,7 +152,7 @@ def test_a_filter_is_a_row_of_the_matrix() -> None:
 
 def test_kernels_can_accelerate_both_products() -> None:
     for function in (csr_affine, block_affine):
-        assert table()[f"minprune.sparse.{function.__name__}"][0] == "numpy"
+        assert "numpy" in table()[f"minprune.sparse.{function.__name__}"]
 
 
 def test_it_reads_as_what_it_is() -> None:

@@ -13,6 +13,18 @@ def affine(x: Array, W: Array, b: Array | None) -> Array:
     return z if b is None else z + b
 
 
+@accelerable
+def affine_grad_x(g: Array, W: Array) -> Array:
+    """Send g (N, J) back through the weights: W (J, I) -> (N, I)."""
+    return g @ W  # (N,J)(J,I) -> (N,I)
+
+
+@accelerable
+def affine_grad_W(g: Array, x: Array) -> Array:
+    """Sum over the samples what g (N, J) says of each weight: x (N, I) -> (J, I)."""
+    return g.T @ x  # (J,N)(N,I) -> (J,I)
+
+
 class Affine(Op):
     r"""Every neuron's weighted sum of the inputs, plus its bias.
 
@@ -38,11 +50,11 @@ class Affine(Op):
 
     @rule(r"\bar{x} = g\, W")
     def grad_x(c: Call, g: Array) -> Array:
-        return g @ c.W  # (N,J)(J,I) -> (N,I)
+        return affine_grad_x(g, c.W)  # (N,J)(J,I) -> (N,I)
 
     @rule(r"\bar{W} = g^\top x")
     def grad_W(c: Call, g: Array) -> Array:
-        return g.T @ c.x  # (J,N)(N,I) -> (J,I)
+        return affine_grad_W(g, c.x)  # (J,N)(N,I) -> (J,I)
 
     @rule(r"\bar{b} = \sum_n g_n")
     def grad_b(c: Call, g: Array) -> Array:
