@@ -33,9 +33,17 @@ def step(args: Namespace) -> Outcome:
     if args.json:
         return "", found.as_dict()
     if args.all or not terminal.is_interactive():
-        return found.to_text(), {}
+        return _introduced(found, args), {}
     last = play(found)
     return f"left at step {last + 1} of {len(found.steps)}: {found.steps[last].title}", {}
+
+
+def _introduced(found: Trace, args: Namespace) -> str:
+    """All steps, behind a line that says which sample it is."""
+    if args.model is None:
+        return found.to_text()
+    sample = f"training sample {args.sample or 0} of {args.data}, target {found.y[0]}; it is sample 0 here"
+    return f"{args.model}: {sample}\n\n{found.to_text()}"
 
 
 def _network_and_samples(args: Namespace) -> tuple[Graph, Any, Any, str | None]:

@@ -19,6 +19,8 @@ subset that `minprune.unicode_math` knows. All indices count from 0.
     network's own).
 ``focus``
     ``{layer, neuron, sample}``, each null where it is not restricted.
+``sources``
+    Where things are computed: a list of ``{file, line, code}``.
 ``steps``
     A list; each step has
 
@@ -28,10 +30,10 @@ subset that `minprune.unicode_math` knows. All indices count from 0.
     * ``exact``: whether the numbers in ``plugged`` are whole rather than cut;
     * ``result``: a number, or null where ``detail`` holds the outcome;
     * ``terms``: all summands, each ``{tex, plugged, names [of the factors, or empty], factors [numbers], value,
-      columns {heading: number}}``; ``combine``: how they make the result: sum, max, mean, product, root of the sum,
-      "sum over samples / N", or order (a ranking: nothing is added);
+      exact, columns {heading: number}}``; ``combine``: how they make the result: sum, max, mean, product, root of
+      the sum, "sum over samples / N", or order (a ranking: nothing is added);
     * ``where`` {letter of the formula: name of a value, "∂ℓ/∂name" or "∂L/∂name"}, ``shapes`` {letter or array: shape};
-    * ``source``: ``{file, line, code}`` or null; ``about``: ``{kind (value, gradient, neuron, plan, array or network),
+    * ``source``: which of ``sources``, or null; ``about``: ``{kind (value, gradient, neuron, plan, array or network),
       name, index, sample, group, neuron}``, null where it does not apply;
     * ``detail``, by phase: forward ``{}``; backward ``{through (a value, or several that are added), part (whether
       others are to be added)}``; scores ``{of (what a term belongs to), reduced, source}``; decision ``{criterion, drop

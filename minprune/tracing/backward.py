@@ -27,6 +27,7 @@ from .writing import Summand, combined, entry, factor_names, is_rounded, left_si
 
 Track = Callable[[list[Index]], Any]  # a progress bar around a list
 Slopes = dict[Index, list[tuple[Index, float, str | None]]]  # entry -> the outputs it reaches, slope, name of the slope
+TOLD = 512  # outputs of an op up to which products with a slope of 0 are told too; a larger one would have too many
 # What a rule for single entries does not hold.
 BEYOND = re.compile(r"\\(sum|mathrm|hat|sqrt|max|top|left)")
 LETTER = re.compile(r"(\\alpha|(?<![A-Za-z\\])[A-Za-z](?![A-Za-z]))(?:_\{(\w+)\}|_(\w))?")
@@ -73,10 +74,14 @@ class _Use:
         rule = self.call.op.grad(self.arg)
         found: Slopes = {index: [] for index in wanted}
         labels = self.labels(wanted)
+        at = tuple(np.array(wanted).T)
+        told = self.g.size <= TOLD
         for q in track(list(np.ndindex(self.g.shape))):
             unit = np.zeros_like(self.g)
             unit[q] = 1
             slope = rule(self.call, unit)
+            if not (told or q in found or slope[at].any()):
+                continue
             named = self.named(q)
             for index in self.near(q, labels):
                 if slope[index] != 0 or labels[index] in named:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..scores import CRITERIA, Context, Criterion, Scores, Terms, score
 from ..scores.gates import GateCriterion
 from .focus import Focus
 from .steps import About, Source, Step, first_line
+from .walk import Walk
 from .writing import Summand, combined, is_rounded, number
 
 
@@ -26,17 +27,18 @@ class Scored:
     Attributes
     ----------
     context : Context
-        Network, samples and loss; its groups are those that are scored.
+        Network (in float64), samples and loss; its groups are those that are scored.
     by : mapping
-        Name of the criterion -> scores.
+        Name of the criterion -> scores. They belong to the network as it was given: its bytes are what a plan counts.
     """
 
     context: Context
     by: Mapping[str, Scores]
 
     @classmethod
-    def of(cls, net: Graph, x: Any, y: Any, loss: str, criteria: Sequence[str], rng: int, progress: bool) -> Scored:
+    def of(cls, given: Graph, walk: Walk, x: Any, y: Any, criteria: Sequence[str], rng: int, progress: bool) -> Scored:
         """Score by every criterion."""
+        net, loss = walk.net, walk.loss_name
         names = hidden(net)
         groups = tuple(net.neurons[name] for name in names)
         context = Context(net, groups, x, y, loss, 1024, np.random.default_rng(rng), progress)
@@ -44,7 +46,7 @@ class Scored:
             name: score(net, (x, y), name, loss=loss, groups=names, rng=rng, progress=progress)
             for name in (criteria if names else ())
         }
-        return cls(context, by)
+        return cls(context, {name: replace(scores, net=given) for name, scores in by.items()})
 
 
 def score_steps(scored: Scored, focus: Focus, rng: int) -> Iterator[Step]:

@@ -51,7 +51,7 @@ def title_of(walk: Walk, line: int, index: Index) -> str:
     """A value's name and entry, and of which sample where there are several."""
     many = walk.samples > 1 and not walk.is_array(line) and line != walk.loss.index
     if line in (walk.losses.index, walk.loss.index):
-        return f"{walk.names[line]} of sample {index[0]}" if index else walk.names[line]
+        return f"{walk.names[line]} of sample {index[0]}" if index and walk.samples > 1 else walk.names[line]
     where = ",".join(map(str, short(walk, line, index)))
     return f"{walk.names[line]}[{where}]{f' of sample {index[0]}' if many else ''}"
 

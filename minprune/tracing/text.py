@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 from ..unicode_math import to_unicode, width
 from .steps import Step
-from .writing import Summand, some
+from .writing import SHOWN, Summand, some
 
 COLUMNS = 100
 SHORT = 8  # lines of a function whose last line tells what it computes
 PRECISION = 13  # digits of a result: more than the golden files are held to
 HEADINGS = {
     "forward": "FORWARD: from the input to the loss",
-    "backward": "BACKWARD: how the loss answers to every number (ℓ: loss of a sample, L: their mean)",
+    "backward": "BACKWARD: how the loss answers to every number",
     "scores": "SCORES: how much every neuron matters",
     "decision": "DECISION: who goes",
     "removal": "REMOVAL: the arrays get smaller",
@@ -85,11 +85,24 @@ def _equation(step: Step, columns: int) -> list[str]:
         lines += _folded(f"{pad} {'=' if step.exact else '≈'} {plugged}", len(pad) + 3, columns)
     if result:
         lines.append(f"{pad} = {result}")
+    if len(step.terms) > SHOWN and right:
+        others = sum(term.value != 0 for term in step.terms) > SHOWN
+        what = f"the {SHOWN} largest are written out" if others else "those that are not 0 are written out"
+        lines.append(f"{pad}   (of {len(step.terms):,} terms {what})")
     return [line for line in lines if line.strip()]
 
 
 def _folded(text: str, indent: int, columns: int) -> list[str]:
-    return textwrap.wrap(text, columns, subsequent_indent=" " * indent, break_long_words=False)
+    """Lines of a formula, broken before a sign or behind a comma and nowhere else, if that can be."""
+    together = re.sub(r"\u00a0(?=[+−=≈→])|(?<=,)\u00a0", " ", text.replace(" ", HARD))
+    start = re.match(f"{HARD}*", text.replace(" ", HARD))
+    shift = start[0] if start else ""
+    lines = textwrap.wrap(shift + together.lstrip(f" {HARD}"), columns, subsequent_indent=" " * indent)
+    return [line.replace(HARD, " ") for line in lines]
+
+
+def _prose(text: str, columns: int) -> list[str]:
+    return textwrap.wrap(text, columns, subsequent_indent="    ")
 
 
 def exactly(value: float) -> str:
@@ -115,7 +128,7 @@ def _details(step: Step, columns: int) -> list[str]:
         return [
             *_order(detail["order"]),
             "",
-            *(line for part in detail["why"].splitlines() for line in _folded(part, 4, columns)),
+            *(line for part in detail["why"].splitlines() for line in _prose(part, columns)),
         ]
     if "sizes" in detail:
         return [f"{name}: {before:,} → {after:,}" for name, (before, after) in detail["sizes"].items()]
@@ -148,14 +161,16 @@ def _columns(terms: Sequence[Summand]) -> list[str]:
 
 def _order(order: Sequence[dict[str, object]]) -> list[str]:
     """The ranking, and the line between those that go and those that stay."""
-    if len(order) > 2 * LISTED:
-        order = [entry for i, entry in enumerate(order) if _near_boundary(order, i)]
-    lines = []
-    for entry in order:
+    near = [i for i in range(len(order)) if len(order) <= 2 * LISTED or _near_boundary(order, i)]
+    if not near:
+        return []
+    lines = [f"… {near[0]} lower"] if near[0] else []
+    for entry in (order[i] for i in near):
         score = entry["score"]
         assert isinstance(score, float)
         lines.append(f"{entry['group']}[{entry['neuron']}]  {exactly(score)}  {'goes' if entry['goes'] else 'stays'}")
-    return lines
+    left = len(order) - near[-1] - 1
+    return [*lines, *([f"… {left} higher"] if left else [])]
 
 
 def _near_boundary(order: Sequence[dict[str, object]], i: int) -> bool:

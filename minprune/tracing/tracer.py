@@ -78,11 +78,17 @@ class Trace:
     def as_dict(self) -> dict[str, Any]:
         """For JSON; see `minprune.tracing`."""
         small = sum(array.size for array in self.net.arrays.values()) <= LARGEST
+        found_in = dict.fromkeys(step.source for step in self.steps if step.source is not None)
+        sources = {source: number for number, source in enumerate(found_in)}
         found = {
             "format": FORMAT,
             "network": self._network(),
             "focus": asdict(self.focus),
-            "steps": [{**asdict(step), "exact": step.exact} for step in self.steps],
+            "sources": [asdict(source) for source in sources],
+            "steps": [
+                {**asdict(step), "exact": step.exact, "source": step.source and sources[step.source]}
+                for step in self.steps
+            ],
             "scores": {
                 name: {
                     "formula": CRITERIA[name].formula,
@@ -236,14 +242,14 @@ def trace(
     _small_enough(walk, chosen)
     bar = partial(track, description="backward", show=progress)
     steps = [*forward_steps(walk, chosen), *backward_steps(walk, chosen, lambda items: bar(items))]
-    scored = Scored.of(wide, x, y, loss, criteria, rng, progress)
+    scored = Scored.of(net, walk, x, y, criteria, rng, progress)
     steps += score_steps(scored, focus, rng)
     if plan is not None:
-        steps += _from_decision(walk, scored, plan, focus)
+        steps += _from_decision(net, walk, scored, plan, focus)
     return Trace(wide, net.dtype.name, x, y, loss, focus, tuple(steps), dict(scored.by), walk)
 
 
-def _from_decision(walk: Walk, scored: Scored, plan: Plan | Strategy, focus: Focus) -> list[Step]:
+def _from_decision(net: Graph, walk: Walk, scored: Scored, plan: Plan | Strategy, focus: Focus) -> list[Step]:
     """Who goes, what goes with them, and what that does."""
     steps, plans = decision_steps(scored, plan, focus)
     first = next(iter(plans.values()), None)
@@ -252,7 +258,7 @@ def _from_decision(walk: Walk, scored: Scored, plan: Plan | Strategy, focus: Foc
     context = scored.context
     return [
         *steps,
-        *removal_steps(walk.net, first),
+        *removal_steps(net, first),
         *check_steps(walk, context.x, context.y, context.loss, plans),
     ]
 

@@ -33,6 +33,8 @@ class Walk:
         Input or node -> its value.
     losses, loss : Tensor
         The loss of every sample, and their mean.
+    loss_name : str
+        A key of `minprune.ops.LOSSES`.
     """
 
     net: Graph
@@ -42,6 +44,7 @@ class Walk:
     values: Mapping[str, Tensor]
     losses: Tensor
     loss: Tensor
+    loss_name: str
 
     @classmethod
     def through(cls, net: Graph, x: Any, y: Any, loss: str) -> Walk:
@@ -76,7 +79,7 @@ class Walk:
         note(_unused("losses", names))
         mean = apply(Mean, losses)
         note(_unused("loss", names))
-        walk = cls(net, tape, names, nodes, values, losses, mean)
+        walk = cls(net, tape, names, nodes, values, losses, mean, loss)
         walk._check()
         return walk
 

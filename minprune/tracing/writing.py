@@ -150,7 +150,7 @@ def combined(terms: Sequence[Summand], combine: str, write: Callable[[Summand], 
         return "0"
     shown = _most_telling(terms)
     pieces = [write(term) for term in shown]
-    left = len(terms) - len(shown)
+    left = sum(term.value != 0 for term in terms) > len(shown)
     if combine in ("max", "product"):
         rest = [r"\cdots"] if left else []
         separator = ", " if combine == "max" else r" \cdot "
@@ -163,11 +163,11 @@ def combined(terms: Sequence[Summand], combine: str, write: Callable[[Summand], 
 
 
 def _most_telling(terms: Sequence[Summand]) -> list[Summand]:
-    """All terms, or of many the largest, in their order."""
+    """All terms, or of many the largest, in their order; of many zeros one is enough."""
     if len(terms) <= SHOWN:
         return list(terms)
     largest = sorted(range(len(terms)), key=lambda i: -abs(terms[i].value))[:SHOWN]
-    return [terms[i] for i in sorted(largest)]
+    return [terms[i] for i in sorted(largest) if terms[i].value != 0] or [terms[0]]
 
 
 def some(numbers: Sequence[int]) -> str:
