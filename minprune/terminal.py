@@ -74,7 +74,7 @@ if sys.platform != "win32":
             termios.tcsetattr(source, termios.TCSADRAIN, before)
 
     def _posix_key(source: int) -> str:
-        """One key; a cursor key comes as ESC [ and a letter."""
+        """One key; a cursor key comes as ESC, [ or O, and a letter."""
         from select import select
 
         key = os.read(source, 1).decode(errors="replace")
@@ -83,7 +83,7 @@ if sys.platform != "win32":
         sequence = ""
         while select([source], [], [], PATIENCE)[0]:
             sequence += os.read(source, 1).decode(errors="replace")
-            if sequence[-1].isalpha() or sequence[-1] == "~":
+            if len(sequence) > 1 and (sequence[-1].isalpha() or sequence[-1] == "~"):
                 break
         return ESCAPES.get(sequence[-1:], "escape") if sequence[:1] in ("[", "O") else "escape"
 

@@ -1,8 +1,8 @@
 r"""Formulas as text: the TeX in which ops, losses and criteria state theirs, in Unicode for a terminal.
 
-Only the subset that these formulas use is known; anything else is refused by name, so that no half-rendered formula is
-ever shown. `to_unicode` reads a formula once from left to right: an atom is a letter, a command or a group in braces;
-what follows it as ``_`` or ``^`` belongs to it.
+Only what these formulas use is known, and what is close to it; anything else is refused by name, so that no
+half-rendered formula is ever shown. `to_unicode` reads a formula once from left to right: an atom is a letter, a
+command or a group in braces; what follows it as ``_`` or ``^`` belongs to it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,17 @@ import unicodedata
 
 from .errors import DataError
 
-GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "varepsilon": "ε", "mu": "μ", "sigma": "σ", "ell": "ℓ"}
-SIGNS = {"partial": "∂", "nabla": "∇", "infty": "∞", "top": "⊤", "sum": "∑", "int": "∫", "pm": "±", "cdots": "⋯"}
-RELATIONS = {"geq": "≥", "leq": "≤", "neq": "≠", "approx": "≈", "sim": "∼", "in": "∈", "ni": "∋", "to": "→"}
-OPERATORS = {"cup": "∪", "otimes": "⊗", "cdot": "·"}
+GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "varepsilon": "ε", "eta": "η", "theta": "θ"}
+GREEK |= {"kappa": "κ", "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ", "ell": "ℓ"}
+SIGNS = {"partial": "∂", "nabla": "∇", "infty": "∞", "top": "⊤", "sum": "∑", "prod": "∏", "int": "∫", "pm": "±"}
+DOTS = {"cdots": "⋯", "ldots": "…"}
+RELATIONS = {"geq": "≥", "leq": "≤", "neq": "≠", "ne": "≠", "approx": "≈", "sim": "∼", "in": "∈", "ni": "∋", "to": "→"}
+OPERATORS = {"cup": "∪", "cap": "∩", "otimes": "⊗", "odot": "⊙", "cdot": "·", "times": "×"}
 SPACES = {",": " ", " ": " ", "quad": "\u2003", "left": "", "right": ""}
-OTHERS = {"setminus": "∖", "{": "{", "}": "}", "|": "‖"} | {name: name for name in ("max", "log", "tanh")}
+FUNCTIONS = ("max", "min", "log", "ln", "exp", "tanh", "sin", "cos")
+OTHERS = {"setminus": "∖", "{": "{", "}": "}", "|": "‖"} | {name: name for name in FUNCTIONS}
 APART = {name: f" {sign} " for name, sign in (RELATIONS | OPERATORS).items()}
-SYMBOLS = GREEK | SIGNS | APART | SPACES | OTHERS
+SYMBOLS = GREEK | SIGNS | DOTS | APART | SPACES | OTHERS
 CLINGING = ("partial", "nabla", "pm", "setminus")  # they belong to what follows: no blank between
 ACCENTS = {"bar": "\u0304", "hat": "\u0302"}
 SUBSCRIPTS = dict(zip("0123456789+−=()aehijklmnoprstuvx,", "₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ,", strict=True))

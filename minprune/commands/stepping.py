@@ -135,8 +135,8 @@ def _line() -> list[str]:
 
 def _page(found: Trace, place: Place, columns: int) -> str:
     phase = heading(found.steps[place.at].phase)
-    asked = f"  {place.note}" if place.note else f"  go to {place.typed}" if place.typed else ""
-    return f"{phase}\n\n{step_text(found.steps, place.at, columns)}\n\n{HELP}{asked}\n"
+    last = place.note or (f"to step {place.typed}: Enter or g" if place.typed else HELP)
+    return f"{phase}\n\n{step_text(found.steps, place.at, columns)}\n\n{last}\n"
 
 
 def _screen(found: Trace, place: Place) -> str:

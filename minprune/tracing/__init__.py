@@ -48,8 +48,9 @@ subset that `minprune.unicode_math` knows. All indices count from 0.
 ``program``
     What computes the losses again: ``arrays`` {name: array}; ``ops``, in order, each ``{op (a name of
     `minprune.ops.OPS`), inputs {argument: name of a value, or null}, options, output (name), node, shape}``; ``gates``
-    {group: [``{array, owner}``]}: to mask neuron j, set every entry of the arrays whose owner is j to 0; ``output``,
-    ``losses``, ``loss``: names of values.
+    {group: [``{array, owner}``]}: to mask neuron j, set every entry of the arrays whose owner is j to 0; ``values``
+    {input or node: name of the value that holds it}, since a node without an op (dropout) hands on what it reads;
+    ``output``, ``losses``, ``loss``: names of values.
 
 ``values``, ``gradients`` and ``program`` are null for a network of more than 100,000 numbers.
 """

@@ -32,6 +32,7 @@ def program(net: Graph, x: Any, y: Any, loss: str) -> dict[str, Any] | None:
             name: [{"array": f"{gates[read.value]}.m", "owner": read.owner.tolist()} for read in group.reads]
             for name, group in net.neurons.items()
         },
+        "values": {name: walk.names[tensor.index] for name, tensor in walk.values.items()},
         "output": walk.names[walk.values[gated.output].index],
         "losses": walk.names[walk.losses.index],
         "loss": walk.names[walk.loss.index],

@@ -132,9 +132,10 @@ def plain(value: Any) -> Any:
 
 
 def first_line(documented: Any) -> str:
-    """The first line of a docstring: what it says the thing does."""
+    """The first line of a docstring, which says what the thing does; the formula at its end is shown apart."""
     line = inspect.cleandoc(documented.__doc__ or "").partition("\n")[0]
-    return re.sub(r"\$([^$]+)\$", lambda formula: to_unicode(formula[1]), line)
+    line = re.sub(r": \$[^$]*\$\.?$", ".", line)
+    return re.sub(r"\$([^$]*)\$", lambda formula: to_unicode(formula[1]), line)
 
 
 def formula_of(documented: Any) -> str:

@@ -12,7 +12,7 @@ from .writing import SHOWN, Summand, some
 
 COLUMNS = 100
 SHORT = 8  # lines of a function whose last line tells what it computes
-PRECISION = 13  # digits of a result: more than the golden files are held to
+PRECISION = 13  # digits of a result: one more than the golden files are held to
 HEADINGS = {
     "forward": "FORWARD: from the input to the loss",
     "backward": "BACKWARD: how the loss answers to every number",
@@ -106,15 +106,17 @@ def _prose(text: str, columns: int) -> list[str]:
 
 
 def exactly(value: float) -> str:
-    """A result with thirteen digits, trailing zeros left out.
+    """A result with thirteen digits, of numbers above 1 behind the point; trailing zeros left out.
 
     Examples
     --------
-    >>> exactly(0.1 + 0.2), exactly(float("inf")), exactly(-0.5)
-    ('0.3', '+∞', '−0.5')
+    >>> exactly(0.1 + 0.2), exactly(100 / 3), exactly(-0.5), exactly(float("inf"))
+    ('0.3', '33.3333333333333', '−0.5', '+∞')
     """
     if value in (float("inf"), float("-inf")):
         return "+∞" if value > 0 else "−∞"
+    if 1 <= abs(value) < 1e6:
+        return to_unicode(f"{value:.{PRECISION}f}".rstrip("0").rstrip("."))
     mantissa, _, exponent = f"{value + 0.0:.{PRECISION}g}".partition("e")
     return to_unicode(rf"{mantissa} \cdot 10^{{{int(exponent)}}}" if exponent else mantissa)
 
