@@ -47,6 +47,7 @@ _HOMES = {
     "choosing.scanning": ("sensitivity_scan",),
     "choosing.search": ("choose",),
     "explaining.explanation": ("explain",),
+    "tracing": ("trace", "Focus"),
     "verification": ("verify",),
     "formats": ("save", "load"),
     "backends": ("backend",),

@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     --------
     >>> main(["formulas", "--op", "relu"])
     relu: x (N, …) -> y (N, …)
-      forward  y = x\,[x > 0]
-      by x     \bar{x} = g\,[x > 0]
+      forward  y = x [x > 0]
+      by x     x̄ = g [x > 0]
       kink     at x = 0 the slope is 0
     0
     """
@@ -271,6 +271,25 @@ def _explain(add: Adder) -> None:
 def _formulas(add: Adder) -> None:
     add("--op", help="only this op")
     add("--criteria", action="store_true", help="the scores instead of the ops")
+    add("--tex", action="store_true", help="as TeX")
+
+
+def _step(add: Adder) -> None:
+    add("model", nargs="?", help="a saved network (.npz); without one, the document's example")
+    add("data", nargs="?", help=f"{DATA}; the example needs none")
+    add("--linear", action="store_true", help="the document's example with a linear output")
+    add("--sample", type=int, help="which training sample, from 0 (0)")
+    add("--layer", help="follow only the neurons that this layer makes: dense1")
+    add("--neuron", type=int, help="follow only this one of them, from 0")
+    add(
+        "--criteria",
+        type=lambda text: text.split(","),
+        help="scores; the first decides (the document's, taylor, truth)",
+    )
+    add("--remove", type=_amount, help="the fraction that goes (0.5; of the example two neurons), or by group")
+    add("--all", action="store_true", help="print all steps, as when piped, instead of one at a time")
+    add("--seed", type=int, default=0, help="for criteria that draw (0)")
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
 
 
 def _data(add: Adder) -> None:
@@ -327,6 +346,11 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
         "Where a neuron's score comes from, what it answers to, and why it stays or goes.",
         "minprune explain model.npz digits dense1 3 --remove 0.5 -o neuron.png",
         _explain,
+    ),
+    "step": (
+        "Follow a network number by number: forward, backward, scores, removal.",
+        "minprune step model.npz digits --sample 3 --layer dense1 --neuron 2",
+        _step,
     ),
     "formulas": ("Print the formula sheet from the ops' own records.", "minprune formulas --op affine", _formulas),
     "data": ("Fetch a data set from its home.", "minprune data", _data),

@@ -50,6 +50,7 @@ def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> Non
             "train",
             "score",
             "explain",
+            "step",
             "agreement",
             "prune",
             "scan",

@@ -16,4 +16,5 @@ from .showing import data as data
 from .showing import formulas as formulas
 from .showing import listing as listing
 from .showing import worked as worked
+from .stepping import step as step
 from .warming import warmup as warmup

@@ -12,6 +12,7 @@ from ..errors import DataError
 from ..ops import OPS
 from ..reports import table
 from ..scores import CRITERIA
+from ..unicode_math import to_unicode
 from .shared import Outcome
 
 
@@ -20,14 +21,16 @@ def formulas(args: Namespace) -> Outcome:
     if args.criteria:
         from ..scores import criteria
 
-        return criteria(), {c.name: {"formula": c.formula, "source": c.source} for c in CRITERIA.values()}
+        text = criteria() if args.tex else criteria(write=to_unicode)
+        return text, {c.name: {"formula": c.formula, "source": c.source} for c in CRITERIA.values()}
     chosen = [op for op in OPS if args.op in (None, op.name)]
     if not chosen:
         raise DataError(f"no op is called {args.op!r}; there are {', '.join(op.name for op in OPS)}")
+    write = str if args.tex else to_unicode
     blocks = []
     for op in chosen:
-        lines = [f"{op.name}: {op.shapes}", f"  forward  {op.formula}"]
-        lines += [f"  {f'by {arg}':7}  {formula}" for arg, formula in op.rules.items()]
+        lines = [f"{op.name}: {op.shapes}", f"  forward  {write(op.formula)}"]
+        lines += [f"  {f'by {arg}':7}  {write(formula)}" for arg, formula in op.rules.items()]
         lines += [f"  kink     {op.kink}"] if op.kink else []
         blocks.append("\n".join(lines))
     content = {

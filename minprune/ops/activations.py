@@ -54,7 +54,8 @@ class ReLU(Op):
         return g * (real(c.x) > 0)
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
-        return [Term(rf"x_{_entry(index)}\,[x_{_entry(index)} > 0]", (c.x[index], int(real(c.x)[index] > 0)))]
+        x = f"x_{_entry(index)}"
+        return [Term(rf"{x}\,[{x} > 0]", (c.x[index], int(real(c.x)[index] > 0)), {x: c.x[index]})]
 
 
 class LeakyReLU(Op):
@@ -86,8 +87,9 @@ class LeakyReLU(Op):
         return np.where(real(c.x) > 0, g, g * _slope(c))
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
-        factor = 1 if real(c.x)[index] > 0 else _slope(c)
-        return [Term(rf"x_{_entry(index)}\,([x > 0] + \alpha\,[x \leq 0])", (c.x[index], factor))]
+        x, factor = f"x_{_entry(index)}", 1 if real(c.x)[index] > 0 else _slope(c)
+        letters = {x: c.x[index], r"\alpha": c.slope}
+        return [Term(rf"{x}\,([{x} > 0] + \alpha\,[{x} \leq 0])", (c.x[index], factor), letters)]
 
 
 def _slope(c: Call) -> object:
@@ -125,7 +127,7 @@ class Sigmoid(Op):
         return g * c.out * (1 - c.out)
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
-        return [Term(rf"\sigma(x_{_entry(index)})", (c.out[index],))]
+        return [Term(rf"\sigma(x_{_entry(index)})", (c.out[index],), {f"x_{_entry(index)}": c.x[index]})]
 
 
 class Tanh(Op):
@@ -156,7 +158,7 @@ class Tanh(Op):
         return g * (1 - c.out * c.out)
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
-        return [Term(rf"\tanh(x_{_entry(index)})", (c.out[index],))]
+        return [Term(rf"\tanh(x_{_entry(index)})", (c.out[index],), {f"x_{_entry(index)}": c.x[index]})]
 
 
 class Softmax(Op):
@@ -190,4 +192,6 @@ class Softmax(Op):
         n, k, *place = index
         scores = c.x[(n, slice(None), *place)]
         powers = np.exp(scores - real(scores).max())
-        return [Term(rf"e^{{x_{{{k}}}}} / \sum_l e^{{x_l}}", (powers[k], 1 / powers.sum()))]
+        letters = {f"x_{_entry((n, i, *place))}": score for i, score in enumerate(scores)}
+        below = " + ".join(f"e^{{{x}}}" for x in letters)
+        return [Term(f"e^{{{list(letters)[k]}}} / ({below})", (powers[k], 1 / powers.sum()), letters)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import DataError, ShapeError
@@ -49,6 +51,11 @@ def _difference(c: Call) -> Array:
     return c.y - c.t
 
 
+def _pair(k: int, y: Any, t: Any) -> dict[str, Any]:
+    """What output and target number k are."""
+    return {f"y_{{{k}}}": y, f"t_{{{k}}}": t}
+
+
 class HalfSquaredError(Op):
     r"""Half the squared distance to the target.
 
@@ -78,9 +85,11 @@ class HalfSquaredError(Op):
         return g[:, None] * (c.y - c.t)
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
-        d = c.y[index[0]] - c.t[index[0]]
         half = divide(np.ones((), c.y.dtype), 2)
-        return [Term(rf"\frac{{1}}{{2}} (y_{{{k}}} - t_{{{k}}})^2", (half, e, e)) for k, e in enumerate(d)]
+        return [
+            Term(rf"\frac{{1}}{{2}} (y_{{{k}}} - t_{{{k}}})^2", (half, y - t, y - t), _pair(k, y, t))
+            for k, (y, t) in enumerate(zip(c.y[index[0]], c.t[index[0]], strict=True))
+        ]
 
 
 class MeanSquaredError(Op):
@@ -112,9 +121,12 @@ class MeanSquaredError(Op):
         return 2 * g[:, None] * (c.y - c.t) / c.y.shape[1]
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
-        d = c.y[index[0]] - c.t[index[0]]
-        share = divide(np.ones((), c.y.dtype), c.y.shape[1])
-        return [Term(rf"\frac{{1}}{{K}} (y_{{{k}}} - t_{{{k}}})^2", (share, e, e)) for k, e in enumerate(d)]
+        classes = c.y.shape[1]
+        share = divide(np.ones((), c.y.dtype), classes)
+        return [
+            Term(rf"\frac{{1}}{{K}} (y_{{{k}}} - t_{{{k}}})^2", (share, y - t, y - t), {"K": classes} | _pair(k, y, t))
+            for k, (y, t) in enumerate(zip(c.y[index[0]], c.t[index[0]], strict=True))
+        ]
 
 
 class CrossEntropy(Op):
@@ -151,8 +163,14 @@ class CrossEntropy(Op):
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         n = index[0]
         t = _target_rows(c)[n]
-        start = Term(r"\log \sum_k e^{y_k}", (log_sum_exp(c.y)[n], t.sum()))
-        return [start, *(Term(f"-t_{{{k}}} y_{{{k}}}", (-1, t[k], c.y[n, k])) for k in np.flatnonzero(t))]
+        y = {f"y_{{{k}}}": value for k, value in enumerate(c.y[n])}
+        powers = " + ".join(f"e^{{{letter}}}" for letter in y)
+        start = Term(rf"\log ({powers})", (log_sum_exp(c.y)[n], t.sum()), y)
+        meant = np.flatnonzero(t).tolist()
+        return [
+            start,
+            *(Term(f"-t_{{{k}}} y_{{{k}}}", (-1, t[k], c.y[n, k]), _pair(k, c.y[n, k], t[k])) for k in meant),
+        ]
 
 
 class KLDivergence(Op):
@@ -194,8 +212,12 @@ class KLDivergence(Op):
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         p, q = (shares[index[0]] for shares in _log_shares(c))
-        factors = [(c.temperature**2, np.exp(p[k]), p[k] - q[k]) for k in range(len(p))]
-        return [Term(rf"T^2\, p_{{{k}}} \log (p_{{{k}}} / q_{{{k}}})", each) for k, each in enumerate(factors)]
+        terms = []
+        for k in range(len(p)):
+            tex = rf"T^2\, p_{{{k}}} \log (p_{{{k}}} / q_{{{k}}})"
+            letters = {"T": c.temperature, f"p_{{{k}}}": np.exp(p[k]), f"q_{{{k}}}": np.exp(q[k])}
+            terms.append(Term(tex, (c.temperature**2, np.exp(p[k]), p[k] - q[k]), letters))
+        return terms
 
 
 def _log_shares(c: Call) -> tuple[Array, Array]:

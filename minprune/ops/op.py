@@ -16,8 +16,8 @@ an argument without a rule, a rule for no argument, and the module does not load
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -45,16 +45,27 @@ class Call:
 
 @dataclass(frozen=True)
 class Term:
-    """One summand of an output entry: how it is written, and the factors whose product it is.
+    r"""One summand of an output entry: how it is written, and the factors whose product it is.
+
+    Attributes
+    ----------
+    tex : str
+        Factors that stand one by one are set apart by single spaces.
+    factors : tuple
+    letters : mapping
+        What the letters in `tex` stand for, where it is not the factors one by one that are written.
 
     Examples
     --------
-    >>> Term("W_{11} x_1", (0.5, 3.0)).value
+    >>> Term("W_{1,1} x_{1}", (0.5, 3.0)).value
     1.5
+    >>> Term(r"\sigma(x_{1})", (0.5,), {"x_{1}": 0.0}).value
+    0.5
     """
 
     tex: str
     factors: tuple[Any, ...]
+    letters: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def value(self) -> Any:

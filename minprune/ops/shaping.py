@@ -9,7 +9,8 @@ from .op import Array, Call, Op, Term, along_channels, divide, rule, sum_to_shap
 
 
 def _label(name: str, index: tuple[int, ...]) -> str:
-    return f"{name}_{{{','.join(map(str, index))}}}"
+    """How an entry is written; the number of the sample is left out, as everywhere in terms."""
+    return f"{name}_{{{','.join(map(str, index[1:]))}}}" if index[1:] else name
 
 
 def _broadcast_entry(array: Array, shape: tuple[int, ...], index: tuple[int, ...]) -> object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from typing import Any
 
@@ -80,8 +80,13 @@ CRITERIA: dict[str, type[Criterion]] = {
 __all__ = ["CRITERIA", "Context", "Criterion", "Scores", "Terms", "Vector", "criteria", "score"]
 
 
-def criteria() -> str:
+def criteria(write: Callable[[str], str] = str) -> str:
     """A table of all criteria: name, what they score, what they need, formula, source.
+
+    Parameters
+    ----------
+    write : callable
+        How a formula is written; as it is, in TeX, unless `minprune.unicode_math.to_unicode` is given.
 
     Examples
     --------
@@ -91,7 +96,7 @@ def criteria() -> str:
     rows = [
         (
             *(c.name, "neuron, weight" if c.scores_weights() else "neuron"),
-            *(", ".join(c.needs) or "weights", c.formula, c.source),
+            *(", ".join(c.needs) or "weights", write(c.formula), c.source),
         )
         for c in CRITERIA.values()
     ]

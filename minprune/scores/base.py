@@ -97,7 +97,9 @@ class Terms:
         if self.reduction == "product":
             return float(self.values.prod())
         total = float(self.values.sum())
-        return {"mean": total / len(self.values), "sum": total}.get(self.reduction, float(np.sqrt(total)))
+        if self.reduction == "root of the sum":
+            return float(np.sqrt(total))
+        return total / len(self.values) if self.reduction == "mean" else total
 
 
 @dataclass(frozen=True)

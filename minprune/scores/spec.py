@@ -107,7 +107,7 @@ class InverseSensitivity(Sensitivity):
     """
 
     name = "inverse_sensitivity"
-    formula = r"I_j = 1 \,/\, \frac{1}{N} \sum_n |s_{nj}|, \quad 1/0 = +\infty"
+    formula = r"I_j = 1 \,/\, \left( \frac{1}{N} \sum_n |s_{nj}| \right), \quad 1/0 = +\infty"
     source = "spec B3 (document 4.1.3)"
 
     def finish(self, mean: Vector) -> Vector:
@@ -161,7 +161,7 @@ class InverseSensitivitySigned(SensitivitySigned):
     """
 
     name = "inverse_sensitivity_signed"
-    formula = r"I_j = 1 \,/\, \frac{1}{N} \sum_n s_{nj}, \quad 1/{\pm 0} = +\infty"
+    formula = r"I_j = 1 \,/\, \left( \frac{1}{N} \sum_n s_{nj} \right), \quad 1/{\pm 0} = +\infty"
     source = "spec B3 (document 4.1.3)"
 
     def finish(self, mean: Vector) -> Vector:
