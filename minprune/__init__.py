@@ -49,6 +49,7 @@ _HOMES = {
     "explaining.explanation": ("explain",),
     "verification": ("verify",),
     "formats": ("save", "load"),
+    "formats.state_dicts": ("load_weights", "weight_mapping"),
     "backends": ("backend",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -231,14 +231,14 @@ def test_a_missing_file_a_folder_and_a_pipe_are_told(tmp_path: Path) -> None:
 
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
     whole = saved(MODEL, tmp_path).read_bytes()
-    for size in range(0, len(whole), 7):
+    for size in range(0, len(whole), 23):
         refused(whole[:size], r"not a (whole )?\.safetensors file|the arrays end at|is missing", tmp_path)
 
 
-def test_every_changed_bit_is_refused(tmp_path: Path) -> None:
-    """Of every byte one bit: the length, the header, the description in it, the checksum, the padding, the numbers."""
+def test_changed_bits_are_refused_wherever_they_are(tmp_path: Path) -> None:
+    """Of every third byte one bit: length, header, the description in it, checksum, padding, numbers."""
     whole = saved(mp.Sequential(mp.Dense(3, 2)), tmp_path).read_bytes()
-    for place in range(len(whole)):
+    for place in range(0, len(whole), 3):
         changed = bytearray(whole)
         changed[place] ^= 1 << (place % 8)
         refused(bytes(changed), r"net\.safetensors: .", tmp_path)
@@ -341,14 +341,14 @@ def test_limits_hold_before_memory_is_taken(tmp_path: Path, monkeypatch: pytest.
         file.write((1 << 30).to_bytes(8, "little") + b"{")
         file.truncate(2 << 30)
     tracemalloc.start()
-    refused(bomb, "the header has too many values for 100,000 arrays", tmp_path)
+    refused(bomb, "the header has too many values, expected those of at most 100,000 arrays", tmp_path)
     with pytest.raises(FileError, match="the header claims 1,073,741,824 bytes, expected at most 41,943,040"):
         mp.load(sparse)
     assert tracemalloc.get_traced_memory()[1] < 4 * len(bomb)
     tracemalloc.stop()
     monkeypatch.setattr(safetensors_file, "MOST_ARRAYS", 2)
     entries = {name: {"dtype": "U8", "shape": [0], "data_offsets": [0, 0]} for name in "abc"}
-    refused(file_of(entries), "3 arrays, expected at most 2", tmp_path)
+    refused(file_of(entries), "too many values, expected those of at most 2 arrays", tmp_path)
 
 
 @pytest.mark.parametrize("piece", [b'\\"', b'"', b"\\", b'"\\'])
@@ -418,13 +418,29 @@ def reads_or_is_refused(content: bytes, folder: Path) -> None:
     path = folder / "fuzz.safetensors"
     path.write_bytes(content)
     tracemalloc.start()
-    with suppress(FileError):
-        safetensors_file.read(path)
-    with suppress(FileError):
-        mp.load(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 2_000_000
+    try:
+        for read in (safetensors_file.read, mp.load):
+            with suppress(FileError):
+                read(path)
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_two_thousand_files_with_changed_bytes_read_or_are_refused(folder: Path) -> None:
+    """Drawn so that the header, where there is most to go wrong, is hit most often."""
+    rng, end = np.random.default_rng(0), len(WHOLE) - len(NUMBERS)
+    read = 0
+    for _ in range(2_000):
+        content = bytearray(WHOLE)
+        for place in rng.integers(0, end if rng.random() < 0.8 else len(content), rng.integers(1, 5)):
+            piece = JSON_PIECES[rng.integers(len(JSON_PIECES))] if rng.random() < 0.5 else rng.bytes(1)
+            content[place : place + len(piece)] = piece
+        (folder / "fuzz.safetensors").write_bytes(content)
+        with suppress(FileError):
+            mp.load(folder / "fuzz.safetensors")
+            read += 1
+    assert read < 200  # the checksum finds nearly all
 
 
 def with_changed_bytes(data: st.DataObject) -> bytes:
@@ -479,7 +495,7 @@ MUTATIONS = [
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
-@settings(max_examples=200)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_a_file_that_was_changed_reads_or_is_refused(mutation: Any, folder: Path, data: st.DataObject) -> None:
     reads_or_is_refused(mutation(data), folder)
