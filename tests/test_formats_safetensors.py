@@ -22,9 +22,9 @@ from test_formats_npz import JSON_PIECES, MODEL, NETS, anything, batches, every_
 import minprune as mp
 from minprune import files
 from minprune.cli import main
-from minprune.errors import DataError, DtypeError, FileError, StructureError
+from minprune.errors import DataError, DtypeError, FileError, MinpruneError, StructureError
 from minprune.formats import description, safetensors_file, safetensors_net
-from minprune.formats.safetensors_file import DTYPES, header_of, ordered, pack
+from minprune.formats.safetensors_file import DTYPES, SafetensorsFile, header_of, ordered, pack
 from minprune.layers import Select
 from minprune.nn import Graph
 
@@ -427,7 +427,7 @@ def reads_or_is_refused(content: bytes, folder: Path) -> None:
         tracemalloc.stop()
 
 
-def test_two_thousand_files_with_changed_bytes_read_or_are_refused(folder: Path) -> None:
+def test_two_thousand_files_with_changed_bytes_read_or_are_refused() -> None:
     """Drawn so that the header, where there is most to go wrong, is hit most often."""
     rng, end = np.random.default_rng(0), len(WHOLE) - len(NUMBERS)
     read = 0
@@ -436,9 +436,8 @@ def test_two_thousand_files_with_changed_bytes_read_or_are_refused(folder: Path)
         for place in rng.integers(0, end if rng.random() < 0.8 else len(content), rng.integers(1, 5)):
             piece = JSON_PIECES[rng.integers(len(JSON_PIECES))] if rng.random() < 0.5 else rng.bytes(1)
             content[place : place + len(piece)] = piece
-        (folder / "fuzz.safetensors").write_bytes(content)
-        with suppress(FileError):
-            mp.load(folder / "fuzz.safetensors")
+        with suppress(MinpruneError):  # `opened` makes a FileError of each
+            safetensors_net._unpacked(SafetensorsFile(io.BytesIO(content), len(content)))
             read += 1
     assert read < 200  # the checksum finds nearly all
 

@@ -84,23 +84,25 @@ def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
     (<Graph: 1 nodes, 8 parameters>, {'classes': ['cat', 'dog']})
     """
     with opened(path) as found:
-        if KEY not in found.metadata:
-            raise FileError("it holds arrays but no minprune network; minprune.load_weights puts them into a network")
-        if set(found.metadata) != {KEY, CHECKSUM}:
-            raise FileError(f"its metadata are {', '.join(sorted(found.metadata))[:80]}, expected {KEY} and {CHECKSUM}")
-        text = found.metadata[KEY].encode("utf-8", "surrogatepass")
-        if len(text) > MOST_BYTES:
-            raise FileError(f"the description takes {len(text):,} bytes, expected at most {MOST_BYTES:,}")
-        description = understand(text)
-        _check_entries(found, description)
-        raw = {name: found.raw(name) for name in found.entries}
-        if _checksum(text, raw.values()) != found.metadata[CHECKSUM]:
-            raise FileError("the checksum does not fit: the description or an array was changed after it was saved")
-        arrays = {
-            name: raw[_name(name)].astype(dtype.newbyteorder("="), copy=False)
-            for name, (_, dtype) in description.expected().items()
-        }
-        return description.build(arrays), description.metadata
+        return _unpacked(found)
+
+
+def _unpacked(found: SafetensorsFile) -> tuple[Graph, dict[str, Any]]:
+    if KEY not in found.metadata:
+        raise FileError("it holds arrays but no minprune network; minprune.load_weights puts them into a network")
+    if set(found.metadata) != {KEY, CHECKSUM}:
+        raise FileError(f"its metadata are {', '.join(sorted(found.metadata))[:80]}, expected {KEY} and {CHECKSUM}")
+    text = found.metadata[KEY].encode("utf-8", "surrogatepass")
+    if len(text) > MOST_BYTES:
+        raise FileError(f"the description takes {len(text):,} bytes, expected at most {MOST_BYTES:,}")
+    description = understand(text)
+    _check_entries(found, description)
+    raw = {name: found.raw(name) for name in found.entries}
+    if _checksum(text, raw.values()) != found.metadata[CHECKSUM]:
+        raise FileError("the checksum does not fit: the description or an array was changed after it was saved")
+    arrays = {name: raw[_name(name)] for name in description.expected()}
+    native = {name: array.astype(array.dtype.newbyteorder("="), copy=False) for name, array in arrays.items()}
+    return description.build(native), description.metadata
 
 
 def _name(array: str) -> str:
