@@ -427,11 +427,11 @@ def reads_or_is_refused(content: bytes, folder: Path) -> None:
         tracemalloc.stop()
 
 
-def test_two_thousand_files_with_changed_bytes_read_or_are_refused() -> None:
+def test_four_thousand_files_with_changed_bytes_read_or_are_refused() -> None:
     """Drawn so that the header, where there is most to go wrong, is hit most often."""
     rng, end = np.random.default_rng(0), len(WHOLE) - len(NUMBERS)
     read = 0
-    for _ in range(2_000):
+    for _ in range(4_000):
         content = bytearray(WHOLE)
         for place in rng.integers(0, end if rng.random() < 0.8 else len(content), rng.integers(1, 5)):
             piece = JSON_PIECES[rng.integers(len(JSON_PIECES))] if rng.random() < 0.5 else rng.bytes(1)
@@ -439,7 +439,7 @@ def test_two_thousand_files_with_changed_bytes_read_or_are_refused() -> None:
         with suppress(MinpruneError):  # `opened` makes a FileError of each
             safetensors_net._unpacked(SafetensorsFile(io.BytesIO(content), len(content)))
             read += 1
-    assert read < 200  # the checksum finds nearly all
+    assert read < 400  # the checksum finds nearly all
 
 
 def with_changed_bytes(data: st.DataObject) -> bytes:
