@@ -50,6 +50,9 @@ _HOMES = {
     "tracing": ("trace", "Focus"),
     "verification": ("verify",),
     "formats": ("save", "load"),
+    "formats.state_dicts": ("load_weights", "weight_mapping"),
+    "formats.sklearn_mlp": ("from_sklearn", "to_sklearn"),
+    "formats.sklearn_pruner": ("NeuronPruner",),
     "backends": ("backend",),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

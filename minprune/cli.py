@@ -161,11 +161,11 @@ def _train(add: Adder) -> None:
     add("--dropout", type=float, default=0.0, help="fraction silenced in training (0)")
     add("--weight-decay", type=float, default=0.0, help="decoupled, as in AdamW (0)")
     _training(add)
-    add("-o", "--output", default="model.npz", help="where the model is saved (model.npz)")
+    add("-o", "--output", default="model.npz", help="where the model is saved: .npz or .safetensors (model.npz)")
 
 
 def _model_and_data(add: Adder) -> None:
-    add("model", help="a saved network (.npz)")
+    add("model", help="a saved network (.npz, .safetensors)")
     add("data", help=DATA)
 
 
@@ -178,7 +178,7 @@ def _score(add: Adder) -> None:
 
 
 def _agreement(add: Adder) -> None:
-    add("model", help="a saved network (.npz), or the document's example: worked, worked-linear")
+    add("model", help="a saved network (.npz, .safetensors), or the document's example: worked, worked-linear")
     add("data", nargs="?", help=f"{DATA}; the example needs none")
     add("--criteria", type=lambda text: text.split(","), help="which, separated by commas (all that the network has)")
     add("--fractions", type=_fractions, help="removed, separated by commas (0.1,0.2,…,0.9)")
@@ -205,7 +205,12 @@ def _prune(add: Adder) -> None:
     add("--repair", choices=REPAIRS, help="make up for the removed neurons without training")
     add("--epochs", type=int, default=0, help="fine-tuning after each round (0)")
     _training(add)
-    add("-o", "--output", default="pruned.npz", help="where the smaller network is saved (pruned.npz)")
+    add(
+        "-o",
+        "--output",
+        default="pruned.npz",
+        help="where the smaller network is saved: .npz or .safetensors (pruned.npz)",
+    )
 
 
 def _scan(add: Adder) -> None:
@@ -227,14 +232,19 @@ def _choose(add: Adder) -> None:
     add("--epochs", type=int, default=0, help="fine-tuning of every candidate (0)")
     add("--batch", type=int, default=1, help="samples in a timed call (1)")
     _training(add)
-    add("-o", "--output", help="also save the chosen network to this file (.npz)")
+    add("-o", "--output", help="also save the chosen network to this file (.npz, .safetensors)")
     add("--figure", help="also draw all candidates, to this .png or .svg file")
 
 
 def _reduce(add: Adder) -> None:
-    add("model", help="a saved network (.npz)")
+    add("model", help="a saved network (.npz, .safetensors)")
     add("--box", type=float, nargs=2, required=True, metavar=("LOW", "HIGH"), help="what every input lies between")
-    add("-o", "--output", default="reduced.npz", help="where the smaller network is saved (reduced.npz)")
+    add(
+        "-o",
+        "--output",
+        default="reduced.npz",
+        help="where the smaller network is saved: .npz or .safetensors (reduced.npz)",
+    )
 
 
 def _evaluate(add: Adder) -> None:
@@ -249,8 +259,8 @@ def _compare(add: Adder) -> None:
 
 
 def _verify(add: Adder) -> None:
-    add("model", help="a saved network (.npz) that was masked or pruned")
-    add("--original", help="the network that it was made from (.npz): then every step is done again")
+    add("model", help="a saved network (.npz, .safetensors) that was masked or pruned")
+    add("--original", help="the network that it was made from (.npz, .safetensors): then every step is done again")
     add("--data", help=f"what a repair saw, and what to compare on: {DATA}")
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
 

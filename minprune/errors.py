@@ -35,3 +35,7 @@ class PlanError(MinpruneError, ValueError):
 
 class TrainingError(MinpruneError, ArithmeticError):
     """Training that cannot go on: the loss is no longer a number."""
+
+
+class MissingPackageError(MinpruneError, ImportError):
+    """A part of minprune that needs a package which is not installed; the message names the extra that brings it."""

@@ -11,10 +11,10 @@ from typing import Any
 from ..certificate import Certificate, Record
 from ..errors import FileError
 from ..nn import Graph
-from . import npz
+from . import npz, safetensors_net
 
 # Suffix -> the module that has `write(net, path, metadata)` and `read(path) -> (net, metadata)`.
-FORMATS: dict[str, ModuleType] = {".npz": npz}
+FORMATS: dict[str, ModuleType] = {".npz": npz, ".safetensors": safetensors_net}
 
 __all__ = ["FORMATS", "load", "save"]
 
@@ -27,7 +27,7 @@ def save(net: Graph, path: str | os.PathLike[str], metadata: Mapping[str, Any] |
     net : Graph
         In float16, float32 or float64. Numbers that are not finite are stored as they are.
     path : str or path
-        Its suffix chooses the format: ``.npz``. The folder must exist.
+        Its suffix chooses the format: ``.npz`` or ``.safetensors``. The folder must exist.
     metadata : mapping, optional
         What JSON can hold, to be kept with the network (a tuple comes back as a list); the format's `read` returns it.
         The history of a pruned network, with its certificates, is kept without being asked for.
@@ -61,7 +61,7 @@ def load(path: str | os.PathLike[str]) -> Graph:
     Parameters
     ----------
     path : str or path
-        Its suffix says the format: ``.npz``.
+        Its suffix says the format: ``.npz`` or ``.safetensors``.
 
     Returns
     -------
