@@ -328,6 +328,13 @@ def test_arrays_that_overlap_or_leave_holes_are_refused(tmp_path: Path) -> None:
     }
 
 
+def test_a_file_that_ends_while_it_is_read_is_refused() -> None:
+    content = WHOLE[:-100]  # another program cuts it after its size was asked for
+    found = SafetensorsFile(io.BytesIO(content), len(WHOLE))
+    with pytest.raises(FileError, match=r"'[a-z0-9.A-Z]+': the file ended while it was read"):
+        found.raw(list(found.entries)[-1])
+
+
 def test_a_boolean_that_is_neither_0_nor_1_is_refused(tmp_path: Path) -> None:
     header = {"a": {"dtype": "BOOL", "shape": [2], "data_offsets": [0, 2]}}
     refused(file_of(header, b"\x01\x07"), "'a': expected booleans, 0 or 1", tmp_path, safetensors_file.read)

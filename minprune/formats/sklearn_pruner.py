@@ -20,7 +20,7 @@ from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-STRATEGIES = {"global": Global, "per_layer": PerLayer}
+STRATEGIES: dict[str, type[Global] | type[PerLayer]] = {"per_layer": PerLayer, "global": Global}
 
 
 def _able_to(name: str) -> Callable[[NeuronPruner], bool]:
@@ -39,8 +39,9 @@ class NeuronPruner(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         The fraction of hidden neurons that goes, at least 0 and below 1.
     criterion : str or Criterion
         How neurons are scored; see `minprune.criteria`.
-    strategy : {"global", "per_layer"}
-        Rank the neurons of all layers together, or remove the fraction from every layer.
+    strategy : {"per_layer", "global"}
+        Remove the fraction from every layer, or rank the neurons of all layers together: that can leave a layer with
+        one neuron where the ratio is large.
     repair : {None, "mean", "least_squares", "merge", "obs"} or a repair
         What the layers that read the removed neurons do to make up for them; see `minprune.remove`.
     rounds : int
@@ -84,7 +85,7 @@ class NeuronPruner(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         *,
         ratio: float = 0.5,
         criterion: str | Criterion = "taylor",
-        strategy: str = "global",
+        strategy: str = "per_layer",
         repair: Any = "least_squares",
         rounds: int = 1,
         refit: bool = False,

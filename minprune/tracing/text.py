@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..unicode_math import to_unicode, width
 from .steps import Step
-from .writing import SHOWN, Summand, some
+from .writing import SHOWN, Summand, number, some
 
 COLUMNS = 100
 SHORT = 8  # lines of a function whose last line tells what it computes
@@ -28,10 +28,10 @@ LISTED = 12  # terms and neurons in a table
 def text_of(steps: Sequence[Step], columns: int = COLUMNS) -> str:
     """All steps, under the heading of their phase."""
     blocks = []
-    for number, step in enumerate(steps):
-        if number == 0 or steps[number - 1].phase != step.phase:
+    for at, step in enumerate(steps):
+        if at == 0 or steps[at - 1].phase != step.phase:
             blocks.append(heading(step.phase))
-        blocks.append(step_text(steps, number, columns))
+        blocks.append(step_text(steps, at, columns))
     return "\n\n".join(blocks)
 
 
@@ -40,10 +40,10 @@ def heading(phase: str) -> str:
     return f"{HEADINGS[phase]}\n{'=' * len(HEADINGS[phase])}"
 
 
-def step_text(steps: Sequence[Step], number: int, columns: int = COLUMNS) -> str:
+def step_text(steps: Sequence[Step], at: int, columns: int = COLUMNS) -> str:
     """One step; steps are numbered from 1 for people."""
-    step = steps[number]
-    head = f"{number + 1}/{len(steps)}  {step.title}"
+    step = steps[at]
+    head = f"{at + 1}/{len(steps)}  {step.title}"
     return "\n".join([head, *(f"  {line}".rstrip() for line in _lines(step, columns - 2))])
 
 
@@ -94,10 +94,10 @@ def _equation(step: Step, columns: int) -> list[str]:
 
 def _folded(text: str, indent: int, columns: int) -> list[str]:
     """Lines of a formula, broken before a sign or behind a comma and nowhere else, if that can be."""
-    together = re.sub(r"\u00a0(?=[+−=≈→])|(?<=,)\u00a0", " ", text.replace(" ", HARD))
-    start = re.match(f"{HARD}*", text.replace(" ", HARD))
-    shift = start[0] if start else ""
-    lines = textwrap.wrap(shift + together.lstrip(f" {HARD}"), columns, subsequent_indent=" " * indent)
+    bare = text.lstrip(" ")
+    start = HARD * (len(text) - len(bare))
+    together = re.sub(r"\u00a0(?=[+−=≈→])|(?<=,)\u00a0", " ", bare.replace(" ", HARD))
+    lines = textwrap.wrap(start + together, columns, subsequent_indent=" " * indent)
     return [line.replace(HARD, " ") for line in lines]
 
 
@@ -125,7 +125,8 @@ def _details(step: Step, columns: int) -> list[str]:
     """What there is beside the equation, by phase."""
     detail = step.detail
     if step.phase == "scores":
-        return _columns(step.terms)
+        rows = [line for row in _columns(step.terms) for line in _folded(row, 4, columns)]
+        return ["", *rows] if rows else []
     if step.phase == "decision":
         return [
             *_order(detail["order"]),
@@ -140,9 +141,9 @@ def _details(step: Step, columns: int) -> list[str]:
     if "masked" in detail:
         pairs = zip(detail["masked"], detail["removed"], strict=True)
         rows = [f"sample {n}: masked {_row(a)}, removed {_row(b)}" for n, (a, b) in enumerate(pairs)]
-        rows.insert(0, f"at most {exactly(detail['bound'])} is what rounding can do")
         shown = [line for row in rows[:LISTED] for line in _folded(row, 4, columns)]
-        return [*shown, *([f"… {len(rows) - LISTED} more"] if len(rows) > LISTED else [])]
+        more = [f"… {len(rows) - LISTED} more"] if len(rows) > LISTED else []
+        return [f"rounding can do at most {to_unicode(number(detail['bound']))}", *shown, *more]
     return []
 
 
@@ -151,14 +152,14 @@ def _row(values: Sequence[float]) -> str:
 
 
 def _columns(terms: Sequence[Summand]) -> list[str]:
-    """The terms of a score, the largest first where there are many, and what stands beside them."""
+    """The terms of a score, of many the largest, and what stands beside them."""
     shown = sorted(range(len(terms)), key=lambda i: -abs(terms[i].value))[:LISTED]
     lines = []
     for term in (terms[i] for i in sorted(shown)):
         beside = "".join(f"{name} = {exactly(value)},  " for name, value in term.columns.items())
         lines.append(f"{to_unicode(term.tex)}: {beside}term = {exactly(term.value)}")
     rest = len(terms) - len(shown)
-    return ["", *lines, *([f"… {rest:,} more"] if rest else [])] if lines else []
+    return [*lines, *([f"… {rest:,} more"] if rest else [])]
 
 
 def _order(order: Sequence[dict[str, object]]) -> list[str]:
