@@ -44,7 +44,7 @@ ACCURACIES = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 1)
 
 
 def agreement_figure(found: Agreement, measure: str | None = None) -> Figure:
-    """Draw an agreement: correlations with the truth on the left, what the choices cost on the right.
+    r"""Draw an agreement: correlations with the truth on the left, what the choices cost on the right.
 
     Left Spearman's ρ over all groups with its 95 % interval, a line for each criterion. Right accuracy (for a
     regression RMSE) against the fraction removed, above without training, below after it, the network from scratch
@@ -74,7 +74,7 @@ def agreement_figure(found: Agreement, measure: str | None = None) -> Figure:
     >>> from minprune.worked import LOSS, TARGET, X, network
     >>> found = agreement(network(), (X, TARGET), ["taylor"], fractions=[0.4], loss=LOSS)
     >>> [panel.get_ylabel() for panel in agreement_figure(found).axes]
-    ['', 'training accuracy\\n(steps widen towards 100%)']
+    ['', 'training accuracy\n(steps widen towards 100%)']
     """
     measure = measure or found.measure
     if getattr(found.dense, measure, None) is None:
