@@ -18,6 +18,10 @@ from .errors import MinpruneError
 # each other (a demo of half a minute took two). And "same seed, same bytes" holds at a fixed number of threads.
 THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "OMP_NUM_THREADS")
 REPAIRS = ("mean", "least_squares", "merge", "batch_norm", "obs")
+REMOVE = (
+    "fraction, or by group: dense1=0.3,conv2=0.5, by weight dense1.W=0.9 (0.5); with --strategy threshold a quantile: "
+    "what lies strictly below it goes, what is equal to it stays"
+)
 DATA = "digits, mnist, fashion-mnist, or a path: .npz, .csv, a folder of IDX files"
 
 
@@ -195,7 +199,7 @@ def _prune(add: Adder) -> None:
     add("--block", type=_block, help="mask weights in whole blocks of rows x columns, such as 16x1")
     add("--criterion", help="how to score (taylor; weights magnitude_l1); minprune formulas --criteria lists all")
     add("--strategy", choices=("global", "per-layer", "threshold", "budget"), help="how to choose (global)")
-    add("--remove", type=_amount, help="fraction, or by group: dense1=0.3,conv2=0.5, by weight dense1.W=0.9 (0.5)")
+    add("--remove", type=_amount, help=REMOVE)
     add(
         "--keep", type=_kept, help="a budget: the fraction to keep of neurons, params, macs, bytes or runtime: macs=0.5"
     )

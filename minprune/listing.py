@@ -218,7 +218,8 @@ def run(folder: Path, hidden: int = 5, seed: int = 42) -> tuple[str, dict[str, A
         found.scores["dense1"], gone, truth=found.truth["dense1"], title=f"{RULE}, and what each removal really costs"
     )
     plots.save(bars, folder / "scores.png")
-    plots.save(plots.predictions(T, found.longer(X), found.retrained(X)), folder / "predictions.png")
+    labels = (f"dense, {2 * EPOCHS} epochs", f"pruned after {EPOCHS} of {2 * EPOCHS}")
+    plots.save(plots.predictions(T, found.longer(X), found.retrained(X), labels), folder / "predictions.png")
     content = {
         "scores": found.scores["dense1"].tolist(),
         "truth": found.truth["dense1"].tolist(),

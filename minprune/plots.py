@@ -12,7 +12,6 @@ from math import ceil, inf, isfinite
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike
 
 from .errors import DataError, ShapeError
@@ -27,6 +26,7 @@ from .figures.drawing import (
     MARKERS,
     ORANGE,
     VERMILION,
+    as_percent,
     finite,
     headline,
     marked,
@@ -191,8 +191,8 @@ def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], 
         seeds.add(len(y))
     axes.set_xlabel("neurons removed")
     axes.set_ylabel(ylabel)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    as_percent(axes.xaxis)
+    as_percent(axes.yaxis)
     many = max(seeds) > 1
     title = f"mean and range over {'–'.join(map(str, sorted(seeds)))} seeds" if many else None
     axes.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none", title=title, alignment="left")
@@ -200,13 +200,20 @@ def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], 
     return figure
 
 
-def predictions(targets: ArrayLike, before: ArrayLike, after: ArrayLike) -> Figure:
+def predictions(
+    targets: ArrayLike,
+    before: ArrayLike,
+    after: ArrayLike,
+    labels: tuple[str, str] = ("before pruning", "after pruning"),
+) -> Figure:
     """Draw prediction against target, before and after pruning, one panel per output; on the diagonal they agree.
 
     Parameters
     ----------
     targets, before, after : array (N, K), or (N,) for one output
         What was wanted, and what the dense and the pruned network say.
+    labels : (str, str)
+        What these two networks are called.
 
     Returns
     -------
@@ -244,7 +251,7 @@ def predictions(targets: ArrayLike, before: ArrayLike, after: ArrayLike) -> Figu
     low, high = min(c.min() for c in columns), max(c.max() for c in columns)
     margin = 0.06 * (high - low or 1.0)
     for k, axes in enumerate(panels.flat[:count]):
-        _prediction_panel(axes, k, *(column[:, k] for column in columns))
+        _prediction_panel(axes, k, *(column[:, k] for column in columns), labels)
         axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
         if k + across >= count:  # nothing stands below it
             axes.set_xlabel("target")
@@ -253,17 +260,17 @@ def predictions(targets: ArrayLike, before: ArrayLike, after: ArrayLike) -> Figu
         axes.set_axis_off()
     for axes in panels[:, 0]:
         axes.set_ylabel("prediction")
-    handles, labels = panels.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
+    figure.legend(*panels.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return figure
 
 
-def _prediction_panel(axes: Axes, k: int, wanted: Array, before: Array, after: Array) -> None:
+def _prediction_panel(axes: Axes, k: int, wanted: Array, before: Array, after: Array, labels: tuple[str, str]) -> None:
     few = len(wanted) <= LABELLED
     axes.axline((0, 0), slope=1, color=GREY, linestyle="--", linewidth=1, label="exact")
     size, alpha = (8, 1.0) if few else (4, 0.5)
-    axes.plot(wanted, before, "o", markersize=size, alpha=alpha, mfc="none", mec=BLUE, mew=1.5, label="before pruning")
-    axes.plot(wanted, after, "x", markersize=size, alpha=alpha, color=VERMILION, mew=1.5, label="after pruning")
+    style = {"markersize": size, "alpha": alpha, "mew": 1.5}
+    axes.plot(wanted, before, "o", mfc="none", mec=BLUE, label=labels[0], **style)
+    axes.plot(wanted, after, "x", color=VERMILION, label=labels[1], **style)
     axes.set_title(f"output {k + 1}", fontsize=11)
     plain_axes(axes, "both")
 

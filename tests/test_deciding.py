@@ -51,15 +51,40 @@ def test_a_fraction_removes_the_floor_of_itself_times_n(fraction: float, n: int,
 
 @pytest.mark.parametrize("amount", [-0.1, -1, True, np.True_, "half", None, float("nan")])
 def test_what_is_no_fraction_and_no_count_is_refused(amount: Any) -> None:
-    for strategy in (mp.Global(amount), mp.PerLayer(amount)):
-        with pytest.raises(PlanError, match="is neither a fraction from 0 to 1 nor a count"):
-            mp.decide(scores(a=[1, 2]), strategy)
+    for name, make in {"Global": mp.Global, "PerLayer": mp.PerLayer, "a": lambda it: mp.PerLayer({"a": it})}.items():
+        with pytest.raises(PlanError, match=rf"{name}: .* is neither a fraction from 0 to 1 nor a count"):
+            make(amount)
 
 
-@pytest.mark.parametrize("strategy", [mp.Global(1.5), mp.PerLayer(1.5), mp.PerLayer({"a": np.float32(1.5)})])
-def test_a_fraction_above_one_is_refused(strategy: Strategy) -> None:
-    with pytest.raises(PlanError, match=r"the fraction removed is 1\.5, expected at most 1"):
-        mp.decide(scores(a=[1, 2]), strategy)
+def test_a_fraction_above_one_is_refused_before_there_are_scores() -> None:
+    for make in (lambda: mp.Global(1.5), lambda: mp.PerLayer(1.5), lambda: mp.PerLayer({"a": np.float32(1.5)})):
+        with pytest.raises(PlanError, match=r"the fraction removed is 1\.5, expected at most 1"):
+            make()
+
+
+def test_too_many_are_refused_with_what_to_do() -> None:
+    with pytest.raises(PlanError, match=r"2 more neurons were to go, .*; take less \(at most 3 can go\)"):
+        mp.decide(scores(a=[1, 2, 3], b=[4, 5]), mp.Global(1.0))
+    with pytest.raises(PlanError, match="a: 3 of 3 neurons were to go, but 1 must stay; take less"):
+        mp.decide(scores(a=[1, 2, 3]), mp.PerLayer(1.0))
+    with pytest.raises(PlanError, match="a: 1 neurons were to go, but only 0 have a finite score; take less"):
+        mp.decide(scores(a=[INF, INF]), mp.PerLayer(1))
+
+
+def test_an_output_that_is_to_lose_neurons_is_called_one() -> None:
+    net = EXAMPLES["mlp"]()
+    found = mp.score(net, criterion="magnitude_l1")
+    output = net.output
+    with pytest.raises(PlanError, match=rf"{output}: output; its neurons are never removed; name {', '.join(found)}"):
+        mp.decide(found, mp.PerLayer({output: 0.3}))
+
+
+def test_a_threshold_tells_how_many_scores_are_equal_to_it_and_stay() -> None:
+    plan = mp.decide(scores(a=[0, 0, 0, 3], b=[1, 2]), mp.Threshold(quantile=0.3))
+    assert plan.drop == {}
+    assert plan.reason.endswith("; 0 scores lie below 0, 3 are equal to it and stay")
+    plan = mp.decide(scores(a=[0, 0, 0, 3], b=[1, 2]), mp.Threshold(absolute=1.5))
+    assert plan.reason.endswith("; 4 scores lie below 1.5, 0 are equal to it and stay")
 
 
 def test_counts_may_be_numpy_integers() -> None:

@@ -426,6 +426,16 @@ def test_the_figure_shows_weights_samples_terms_readers_and_the_place() -> None:
     )
 
 
+def test_of_very_many_strongest_things_the_figure_draws_what_there_is_room_for() -> None:
+    net = mp.Sequential(mp.Dense(7, 8), mp.ReLU(), mp.Dense(8, 40), rng=0)
+    x = np.random.default_rng(0).random((60, 7))
+    found = told(net, "dense1", 3, (x, np.arange(60) % 40), top=50)
+    panels = {axes.get_title(loc="left"): axes for axes in explain_figure(found).axes}
+    assert sum(title.startswith("sample ") for title in panels) == 5
+    assert [len(panels[title].patches) for title in ("the score: the strongest of 60 terms", "read by")] == [12, 12]
+    assert len(found.portrait.readers["dense2"][1]) == 40
+
+
 def test_a_colour_image_and_many_channels_are_drawn() -> None:
     net = mp.Sequential(
         mp.Conv2d(3, 20, 3),

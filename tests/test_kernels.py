@@ -238,12 +238,12 @@ def test_a_kernel_takes_the_sizes_for_which_it_was_measured_to_be_faster(
     assert calls == [reference.__name__] * (ran and TILE.bits == 512)  # other CPUs: the next test
 
 
-@pytest.mark.parametrize(("bits", "rows"), [(512, 16), (256, 64), (128, None), (0, None)])
+@pytest.mark.parametrize(("bits", "rows"), [(512, 16), (256, 128), (128, None), (0, None)])
 def test_what_was_not_measured_is_left_to_numpy(bits: int, rows: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dense, "AVX512", bits == 512)
     monkeypatch.setattr(dense, "AVX2", bits == 256)
-    taken = [N for N in (1, 15, 16, 63, 64) if dense.takes_affine(*affine_of(N, 784, 300))]
-    assert taken == [N for N in (16, 63, 64) if rows and rows <= N]
+    taken = [N for N in (1, 15, 16, 127, 128) if dense.takes_affine(*affine_of(N, 784, 300))]
+    assert taken == [N for N in (16, 127, 128) if rows and rows <= N]
     g, W, x = np.ones((32, 300)), np.ones((300, 784)), np.ones((32, 784))
     assert dense.takes_grad_x(g, W) == dense.takes_grad_W(g, x) == (bits == 512)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minprune import listing
+from minprune import listing, plots
 
 
 @pytest.mark.parametrize("hidden", [3, 5])
@@ -54,6 +54,17 @@ def test_same_seed_same_numbers_and_other_seed_other_numbers() -> None:
 def test_accuracy_on_two_samples_is_0_a_half_or_1() -> None:
     outputs = [[[0.1, 0.9], [0.9, 0.1]], [[0.1, 0.9], [0.1, 0.9]], [[0.9, 0.1], [0.1, 0.9]]]
     assert [listing.agreement(np.array(o)) for o in outputs] == [1.0, 0.5, 0.0]
+
+
+def test_the_figure_of_predictions_says_how_long_both_networks_were_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = {}
+    monkeypatch.setattr(plots, "save", lambda figure, path: drawn.update({path.name: figure}))
+    listing.run(tmp_path, hidden=3)
+    (legend,) = drawn["predictions.png"].legends
+    names = [text.get_text() for text in legend.get_texts()]
+    assert names == ["exact", "dense, 200 epochs", "pruned after 100 of 200"]
 
 
 def test_the_run_draws_both_figures_and_reports(tmp_path: Path) -> None:

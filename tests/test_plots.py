@@ -70,6 +70,17 @@ def agreed(criteria: list[str | Criterion] | None = None, **settings: Any) -> Ag
 # Files ----------------------------------------------------------------------------------------------------------------
 
 
+def test_a_title_that_is_too_long_for_a_line_takes_more_and_stays_inside_the_figure() -> None:
+    title = "inverse_sensitivity_mean, and what each removal really costs in a network of few neurons"
+    figure = plots.score_bars([3, 1, 2], [1], title=title)
+    figure.draw_without_rendering()
+    (drawn,) = figure.texts
+    box, panel = drawn.get_window_extent(), figure.axes[0].get_legend().get_window_extent()
+    assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert panel.y1 <= box.y0
+    assert box.y1 <= figure.bbox.y1
+
+
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
 @pytest.mark.parametrize("kind", sorted(set(plots.__all__) - {"save"}))
 def test_every_figure_is_written_whole_and_with_the_same_bytes_twice(kind: str, suffix: str, tmp_path: Path) -> None:
@@ -218,6 +229,15 @@ def test_each_curve_is_the_mean_over_seeds_in_the_band_of_its_range() -> None:
     assert axes.get_legend().get_title().get_text() == "mean and range over 1–2 seeds"
 
 
+def test_every_percentage_beside_an_axis_is_the_number_that_stands_there() -> None:
+    (axes,) = plots.accuracy_against_removed({"taylor": ([0, 0.1], [[0.985, 0.872]])}).axes
+    axes.set_yticks([0.875, 0.9, 0.925, 0.95, 0.975, 1.0])
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["87.5%", "90%", "92.5%", "95%", "97.5%", "100%"]
+    (axes,) = plots.sensitivity_scan({"dense1": ([0, 0.5], [0.9, 0.8])}).axes
+    axes.set_yticks([-0.0, 0.3, 0.8125])
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["0%", "30%", "81.25%"]
+
+
 def test_one_seed_is_not_called_a_mean() -> None:
     (axes,) = plots.accuracy_against_removed({"taylor": ([0], [[1.0]])}).axes
     assert axes.get_legend().get_title().get_text() == ""
@@ -312,6 +332,8 @@ def test_every_output_has_a_panel_with_target_before_and_after_and_the_diagonal(
             np.testing.assert_array_equal(lines[label].get_ydata(), said[:, k])
         assert axes.get_xlim() == axes.get_ylim()
     assert lines["before pruning"].get_marker() != lines["after pruning"].get_marker()
+    (legend,) = plots.predictions(targets, before, after, ("dense", "small")).legends
+    assert [text.get_text() for text in legend.get_texts()] == ["exact", "dense", "small"]
 
 
 def test_one_output_may_be_a_vector_and_many_wrap_into_rows() -> None:
@@ -516,6 +538,7 @@ def test_steps_of_accuracy_widen_towards_one_and_all_of_it_is_in_sight() -> None
     assert low <= heights[0]
     assert heights[-1] <= high
     assert heights[1] - heights[0] < heights[2] - heights[1] < heights[4] - heights[3]
+    assert panel.get_ylabel() == "training accuracy\n(steps widen towards 100%)"
 
 
 def test_a_regression_is_drawn_by_its_rmse() -> None:

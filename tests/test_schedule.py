@@ -230,6 +230,16 @@ def test_the_exponential_schedule_removes_the_same_fraction_of_what_is_left() ->
     assert ratios == pytest.approx([0.1 ** (1 / 10)] * 10, abs=0.006)
 
 
+def test_a_round_that_removes_nothing_says_so_and_why() -> None:
+    net = mp.Sequential(mp.Dense(2, 4), mp.ReLU(), mp.Dense(4, 1))
+    net.params["dense1.W"] = [[0, 0], [0, 0], [0, 0], [1, 2]]
+    data = np.ones((3, 2)), np.ones((3, 1))
+    idle = prune(net, data, "magnitude_l1", mp.Threshold(quantile=0.25), progress=False)
+    assert "nothing was removed: magnitude_l1, Threshold(" in idle.report()
+    assert "; 0 scores lie below 0, 3 are equal to it and stay\n" in idle.report()
+    assert "nothing was removed" not in prune(net, data, "magnitude_l1", mp.Global(1), progress=False).report()
+
+
 def test_an_unknown_schedule_is_refused_before_anything_is_computed() -> None:
     net, _ = mlp()
     with pytest.raises(PlanError, match="unknown schedule 'square'; expected one of linear, cubic, exponential"):

@@ -179,7 +179,6 @@ def test_parts_grow_into_the_whole(strategy: Strategy, block: Any) -> None:
         (mp.PerLayer({"V": 2}), "V: 2 of 2 were to go, but only 1 can"),
         (mp.PerLayer({"U": 2}), "U: no scores for this group; there are some for W, V"),
         (mp.Threshold(absolute=10.0), "V: all 2 scores lie below the threshold 10; one must stay"),
-        (mp.Global(1.5), "Global: the fraction removed is 1.5, expected at most 1"),
     ],
 )
 def test_a_strategy_that_cannot_be_carried_out_is_refused(strategy: Strategy, match: str) -> None:

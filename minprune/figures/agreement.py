@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from ..cuts import SCRATCH, epochs_of
 from ..errors import DataError
-from .drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, new_figure, plain_axes
+from .drawing import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, as_percent, new_figure, plain_axes
 
 if TYPE_CHECKING:
     from ..ranks import Row
@@ -45,7 +44,7 @@ ACCURACIES = (0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.98, 1)
 
 
 def agreement_figure(found: Agreement, measure: str | None = None) -> Figure:
-    """Draw an agreement: correlations with the truth on the left, what the choices cost on the right.
+    r"""Draw an agreement: correlations with the truth on the left, what the choices cost on the right.
 
     Left Spearman's ρ over all groups with its 95 % interval, a line for each criterion. Right accuracy (for a
     regression RMSE) against the fraction removed, above without training, below after it, the network from scratch
@@ -75,7 +74,7 @@ def agreement_figure(found: Agreement, measure: str | None = None) -> Figure:
     >>> from minprune.worked import LOSS, TARGET, X, network
     >>> found = agreement(network(), (X, TARGET), ["taylor"], fractions=[0.4], loss=LOSS)
     >>> [panel.get_ylabel() for panel in agreement_figure(found).axes]
-    ['', 'training accuracy']
+    ['', 'training accuracy\n(steps widen towards 100%)']
     """
     measure = measure or found.measure
     if getattr(found.dense, measure, None) is None:
@@ -128,7 +127,7 @@ def _costs(axes: Axes, found: Agreement, state: str, measure: str, marks: Mappin
         if state in found.states(name):
             label = OTHERS if mark == PALE else name
             axes.plot(found.fractions, heights, dash, color=colour, markersize=size, label=label, **style)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    as_percent(axes.xaxis)
     axes.set_xlabel("hidden neurons removed")
     axes.set_ylabel(f"{found.evaluated_on} {'RMSE' if measure == 'rmse' else measure}")
     if measure == "accuracy":
@@ -143,7 +142,8 @@ def _stretch(axes: Axes) -> None:
     axes.set_ylim(0, 1.003)  # before the scale: it is asked for no place beyond
     axes.set_yscale("function", functions=(lambda share: -np.log(over - share), lambda height: over - np.exp(-height)))
     axes.set_yticks(ACCURACIES)
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    as_percent(axes.yaxis)
+    axes.set_ylabel(f"{axes.get_ylabel()}\n(steps widen towards 100%)")
 
 
 def _headline(found: Agreement, state: str) -> str:

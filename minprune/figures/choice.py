@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
 from ..choosing.fronts import pareto_front
@@ -21,6 +21,7 @@ from .drawing import (
     LINES,
     MARKERS,
     VERMILION,
+    as_percent,
     finite,
     headline,
     new_figure,
@@ -72,9 +73,9 @@ def sensitivity_scan(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: 
         axes.plot(x, y, dash, marker=marker, color=colour, label=group, markersize=6)
     axes.set_xlabel("neurons removed from this group alone")
     axes.set_ylabel(ylabel)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    as_percent(axes.xaxis)
     if "accuracy" in ylabel:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        as_percent(axes.yaxis)
     axes.legend(loc="lower left", frameon=True, framealpha=0.9, edgecolor="none")
     plain_axes(axes, "both")
     return figure
@@ -155,7 +156,7 @@ def pareto(
     right.set_xlabel("kB in memory")
     left.set_ylabel(ylabel)
     if "accuracy" in ylabel:
-        left.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        as_percent(left.yaxis)
     if below:
         right.plot([], [], " ", label=f"({below} below)")
     handles, labels = right.get_legend_handles_labels()

@@ -14,8 +14,10 @@ from typing import Literal
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import ArrayLike
 
 from ..errors import DataError, FileError, PlanError, ShapeError
@@ -71,9 +73,9 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def headline(figure: Figure, title: str) -> None:
-    """Put a title, if there is one, over the whole figure, at its left edge."""
+    """Put a title, if there is one, over the whole figure, at its left edge; what is too long takes more lines."""
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=12)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, wrap=True)
 
 
 def plain_axes(axes: Axes, grid: Literal["x", "y", "both"]) -> None:
@@ -81,6 +83,11 @@ def plain_axes(axes: Axes, grid: Literal["x", "y", "both"]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis=grid, color="#DDDDDD", linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def as_percent(axis: Axis) -> None:
+    """Write an axis's numbers as percentages, each with as many digits as it has: 0.975 is 97.5%, not 98%."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{round(100 * share, 6) + 0.0:g}%"))
 
 
 def vector(values: ArrayLike, name: str) -> Array:

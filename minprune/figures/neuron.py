@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ..explaining.explanation import Explanation
 
 MOST_CHANNELS = 16  # of a filter that are drawn
+MOST_SAMPLES = 5  # whose titles have room beside each other
+MOST_ROWS = 12  # of bars that have room below each other
 FEWEST_ROWS = 5  # that bars leave room for: a single one would fill the panel
 
 
@@ -25,7 +27,8 @@ def explain_figure(found: Explanation) -> Figure:
 
     Above, the weights that the neuron reads with, as an image where they are one, else the strongest as bars, and the
     samples that it answers to most. Below, the strongest terms of its score, the strongest weights that read it, and
-    where its score stands in its group, with what the plan drops, where there is one.
+    where its score stands in its group, with what the plan drops, where there is one. At most 5 samples and 12 bars of
+    a kind are drawn; ``print`` tells of all that were asked for.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ def explain_figure(found: Explanation) -> Figure:
     figure = new_figure(11.0, 6.4)
     rows: Any = figure.subfigures(2, 1, height_ratios=(1.0, 1.2))
     above, below = rows
-    shown = found.portrait.strongest
+    shown = found.portrait.strongest[:MOST_SAMPLES]
     panels = above.subplots(1, 1 + max(1, len(shown)), width_ratios=[1.35, *[1] * max(1, len(shown))])
     _weights(panels[0], found)
     if not shown:
@@ -130,6 +133,7 @@ def _sample(axes: Axes, sample: Array) -> None:
 
 def _bars(axes: Axes, names: list[str], values: list[float]) -> None:
     """Horizontal bars, the first on top; red above 0 and blue below, as in the weight image."""
+    names, values = names[:MOST_ROWS], values[:MOST_ROWS]
     colours = [VERMILION if value >= 0 else BLUE for value in values]
     axes.barh(range(len(values)), values, color=colours, edgecolor=BLACK, linewidth=0.8, height=0.65)
     axes.axvline(0, color=BLACK, linewidth=0.8)
@@ -141,7 +145,7 @@ def _bars(axes: Axes, names: list[str], values: list[float]) -> None:
 
 
 def _terms(axes: Axes, found: Explanation) -> None:
-    terms, shown = found.terms, found.strongest_terms()
+    terms, shown = found.terms, found.strongest_terms()[:MOST_ROWS]
     if terms is None:
         axes.set_title(f"{found.criterion} tells no more than its score", loc="left", fontsize=9)
         axes.set_axis_off()

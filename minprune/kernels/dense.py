@@ -1,12 +1,15 @@
 """Dense layers: the affine map and its two gradients, as matrix products in Numba, and when NumPy's are left to it.
 
 NumPy calls OpenBLAS, which is written in assembly and has a version for every CPU; for small products it has some that
-copy nothing. What is faster here was measured with `bench/dense.py` on one core with AVX-512 and float32 (AVX2 was
-measured on the same core, and OpenBLAS restricted to it):
+copy nothing. What is faster here was measured on one core with AVX-512, of a machine that was busy with other work: the
+ratios of the shortest blocks in `bench/dense.py`.
 
-    forward      faster for batches (1.2 to 1.6 times), since the bias needs no second pass
-    by x         a little faster for large products (up to 1.2 times), slower for small ones
-    by W         faster for small batches (1.2 to 1.5 times; 3 times and more for one sample), and not for large ones
+    forward      faster for batches of 32 and more (mostly 1.2 to 1.7 times): the bias needs no second pass
+    by x         about the same, up to 1.3 times as fast for large products, slower for small ones
+    by W         faster for small batches (1.2 times for 32; 3 times and more for one sample), not for large ones
+
+AVX2 was measured on the same core, with Numba and OpenBLAS both restricted to it (NUMBA_CPU_NAME, OPENBLAS_CORETYPE;
+the benchmark removes the latter): forward 1.0 to 1.6 times from 128 samples on, gradients no faster.
 
 One sample forward or by x is bound by how fast W is read. Plain loops over four rows at a time were as fast as
 OpenBLAS there, and the call of a kernel costs half a microsecond more: NumPy keeps it.
@@ -40,12 +43,12 @@ def matrices(first: Array, second: Array) -> bool:
 
 
 def takes_affine(x: Array, W: Array, b: Array | None) -> bool:
-    """float32 or float64, 200,000 multiply-adds, rows: 16 with AVX-512, 64 with AVX2"""
+    """float32 or float64, 200,000 multiply-adds, rows: 16 with AVX-512, 128 with AVX2"""
     if not (matrices(x, W) and x.shape[1] == W.shape[1] and (AVX512 or AVX2)):
         return False
     if b is not None and not (type(b) is np.ndarray and b.dtype == x.dtype and b.shape == W.shape[:1]):
         return False
-    return len(x) >= (16 if AVX512 else 64) and x.size * len(W) >= 200_000
+    return len(x) >= (16 if AVX512 else 128) and x.size * len(W) >= 200_000
 
 
 @accelerates(affine, "numba", takes=takes_affine)

@@ -153,6 +153,13 @@ class Threshold:
                 )
         return drop
 
+    def outcome(self, scores: Scores, drop: Mapping[str, list[int]]) -> str:
+        """Where the line is, and how many scores lie on it: they stay."""
+        limit = self.limit(scores)
+        equal = sum(int((values == limit).sum()) for values in scores.values())
+        gone = sum(len(neurons) for neurons in drop.values())
+        return f"{gone} scores lie below {limit:.4g}, {equal} are equal to it and stay"
+
     def part(self, share: float, dense: Sizes, now: Sizes) -> Threshold:
         """A quantile is approached step by step; the other two are what they are."""
         if self.quantile is None:
@@ -191,7 +198,13 @@ class PerLayer:
     amount: float | Mapping[str, float]
     at_least: int = 1
 
-    def _amounts(self, sizes: Sizes) -> dict[str, int]:
+    def __post_init__(self) -> None:
+        by_group = self.amount if isinstance(self.amount, Mapping) else {"PerLayer": self.amount}
+        for group, amount in by_group.items():
+            how_many(amount, 0, group)  # refuses what is no amount, however many neurons there are
+
+    def amounts(self, sizes: Sizes) -> dict[str, int]:
+        """How many neurons of every group are asked for, whether they can go or not."""
         given = self.amount if isinstance(self.amount, Mapping) else dict.fromkeys(sizes, self.amount)
         unknown = [group for group in given if group not in sizes]
         if unknown:
@@ -200,26 +213,38 @@ class PerLayer:
 
     def counts(self, sizes: Sizes) -> dict[str, int]:
         """How many neurons of every group go."""
-        counts = self._amounts(sizes)
+        counts = self.amounts(sizes)
         for group, count in counts.items():
             if count and count > sizes[group] - self.at_least:
-                raise PlanError(f"{group}: {count} of {sizes[group]} neurons were to go, but {self.at_least} must stay")
+                raise PlanError(f"{group}: {count} of {sizes[group]} neurons were to go, but {self.at_least} must stay; take less")
         return counts
 
     def choose(self, scores: Scores) -> dict[str, list[int]]:
         """The lowest of every group."""
+        self._refuse_outputs(scores)
         drop = {}
         for group, count in self.counts({group: len(values) for group, values in scores.items()}).items():
             candidates = lowest(scores[group])
             if count > len(candidates):
-                raise PlanError(f"{group}: {count} neurons were to go, but only {len(candidates)} have a finite score")
+                raise PlanError(
+                    f"{group}: {count} neurons were to go, but only {len(candidates)} have a finite score; take less"
+                )
             drop[group] = candidates[:count]
         return drop
+
+    def _refuse_outputs(self, scores: Scores) -> None:
+        """Say of a named group without scores why it has none, where the network tells."""
+        if scores.net is None or not isinstance(self.amount, Mapping):
+            return
+        for group in self.amount:
+            found = None if group in scores else scores.net.neurons.get(group)
+            if found is not None and found.stays:
+                raise PlanError(f"{group}: {found.stays}; its neurons are never removed; name {', '.join(scores)}")
 
     def part(self, share: float, dense: Sizes, now: Sizes) -> PerLayer:
         """Counts that bring every group this share of the way."""
         counts = {}
-        for group, count in self._amounts(dense).items():
+        for group, count in self.amounts(dense).items():
             counts[group] = max(0, floor(count * share + 1e-9) - (dense[group] - now[group]))
         return PerLayer(counts, self.at_least)
 
@@ -254,6 +279,9 @@ class Global:
     at_least: int = 1
     normalise: str = "none"
 
+    def __post_init__(self) -> None:
+        how_many(self.amount, 0, "Global")  # refuses what is no amount, however many neurons there are
+
     def count(self, sizes: Sizes) -> int:
         """How many neurons of all groups together go."""
         return how_many(self.amount, sum(sizes.values()), "Global")
@@ -265,7 +293,7 @@ class Global:
         if count > len(order):
             raise PlanError(
                 f"Global: {count - len(order)} more neurons were to go, but {self.at_least} of each group must stay, "
-                "and so must all with a score of +∞"
+                f"and so must all with a score of +∞; take less (at most {len(order)} can go)"
             )
         return by_group(order[:count], scores)
 

@@ -95,7 +95,9 @@ class PruneResult:
         rows += [_row(str(n), r.plan, r.removed, r.tuned, measure) for n, r in enumerate(self.history, 1)]
         sizes = ", ".join(f"{g} {self.dense[g]} → {len(left)}" for g, left in self.kept.items())
         note = f"{self.history[0].scores.criterion}, {self.strategy}; evaluated on {self.evaluated_on} data"
-        return f"{table(head, rows)}\n{sizes}\n{note}\nlast round: {self.net.certificate}"
+        lines = [table(head, rows), sizes, note]
+        lines += [f"nothing was removed: {self.history[-1].plan.reason}"] if not len(self.plan) else []
+        return "\n".join([*lines, f"last round: {self.net.certificate}"])
 
 
 def _row(name: str, plan: Plan | None, now: Evaluation, tuned: Evaluation | None, measure: str) -> tuple[Any, ...]:

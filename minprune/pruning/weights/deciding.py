@@ -109,11 +109,11 @@ def _kept(scores: Mapping[str, Array], strategy: Strategy) -> Kept:
                 raise PlanError(f"{name}: all {stay.size} scores lie below the threshold {limit:.4g}; one must stay")
         return kept
     if isinstance(strategy, PerLayer):
-        amounts = strategy._amounts({name: values.size for name, values in scores.items()})
-        left = {name: np.ones(values.size, dtype=bool) for name, values in scores.items()}
+        amounts = strategy.amounts({name: values.size for name, values in scores.items()})
+        kept = {name: np.ones(values.size, dtype=bool) for name, values in scores.items()}
         for name, amount in amounts.items():
-            left |= _without_lowest({name: scores[name]}, amount, strategy.at_least, name)
-        return left
+            kept.update(_without_lowest({name: scores[name]}, amount, strategy.at_least, name))
+        return kept
     if isinstance(strategy, Global):
         count = strategy.count({name: values.size for name, values in scores.items()})
         levels = comparable(Scores("", scores), strategy.normalise)
@@ -133,7 +133,7 @@ def _without_lowest(scores: Mapping[str, Array], count: int, at_least: int, what
     if count > spare:
         raise PlanError(
             f"{what}: {count} of {pooled.size} were to go, but only {spare} can: "
-            f"{at_least} of each parameter must stay, and so must all with a score of +∞"
+            f"{at_least} of each parameter must stay, and so must all with a score of +∞; take less"
         )
     kept = np.ones(pooled.size, dtype=bool)
     kept[np.argsort(pooled, kind="stable")[:count]] = False
