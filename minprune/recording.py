@@ -20,7 +20,7 @@ from .ops import LOSSES, Array, exact
 from .targets import choose_loss, prepare_targets
 from .tensor import Gradients, Tape, Tensor, apply, backward
 
-PASSING = {"maxpool", "avgpool", "globalavgpool", "flatten", "dropout", "identity", "gate", "select"}
+PASSING = {"maxpool", "avgpool", "globalavgpool", "flatten", "rearrange", "pad", "dropout", "identity", "gate", "select"}
 
 
 def with_gates(net: Graph, groups: Iterable[str] | None = None) -> tuple[Graph, dict[str, str]]:

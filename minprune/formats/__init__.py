@@ -11,10 +11,10 @@ from typing import Any
 from ..certificate import Certificate, Record
 from ..errors import FileError
 from ..nn import Graph
-from . import npz
+from . import npz, onnx_files
 
 # Suffix -> the module that has `write(net, path, metadata)` and `read(path) -> (net, metadata)`.
-FORMATS: dict[str, ModuleType] = {".npz": npz}
+FORMATS: dict[str, ModuleType] = {".npz": npz, ".onnx": onnx_files}
 
 __all__ = ["FORMATS", "load", "save"]
 

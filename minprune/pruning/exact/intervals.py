@@ -280,6 +280,7 @@ RULES: dict[str, Callable[..., Interval]] = {
     "avgpool": _average,
     "globalavgpool": _average,
     "flatten": _moving,
+    "rearrange": _moving,
     "select": _moving,
     "identity": _moving,
     "dropout": _moving,
