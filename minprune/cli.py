@@ -165,7 +165,7 @@ def _train(add: Adder) -> None:
 
 
 def _model_and_data(add: Adder) -> None:
-    add("model", help="a saved network (.npz)")
+    add("model", help="a saved network (.npz, .onnx)")
     add("data", help=DATA)
 
 
@@ -205,7 +205,7 @@ def _prune(add: Adder) -> None:
     add("--repair", choices=REPAIRS, help="make up for the removed neurons without training")
     add("--epochs", type=int, default=0, help="fine-tuning after each round (0)")
     _training(add)
-    add("-o", "--output", default="pruned.npz", help="where the smaller network is saved (pruned.npz)")
+    add("-o", "--output", default="pruned.npz", help="where the smaller network is saved, .npz or .onnx (pruned.npz)")
 
 
 def _scan(add: Adder) -> None:
@@ -232,7 +232,7 @@ def _choose(add: Adder) -> None:
 
 
 def _reduce(add: Adder) -> None:
-    add("model", help="a saved network (.npz)")
+    add("model", help="a saved network (.npz, .onnx)")
     add("--box", type=float, nargs=2, required=True, metavar=("LOW", "HIGH"), help="what every input lies between")
     add("-o", "--output", default="reduced.npz", help="where the smaller network is saved (reduced.npz)")
 

@@ -48,7 +48,9 @@ class Rearrange(Layer):
         if sorted(self.order) != list(range(len(self.order))):
             raise StructureError(f"Rearrange: order is {self.order}, expected every axis from 0 once")
         if not self.shape or any(size < 1 and size != -1 for size in self.shape) or self.shape.count(-1) > 1:
-            raise StructureError(f"Rearrange: shape is {self.shape}, expected sizes of at least 1, one of them perhaps -1")
+            raise StructureError(
+                f"Rearrange: shape is {self.shape}, expected sizes of at least 1, one of them perhaps -1"
+            )
 
     def forward(self, arrays: Mapping[str, Any], *xs: Any, training: Training | None = None) -> Any:
         return apply(self.op, *xs, order=self.order, shape=self.shape)

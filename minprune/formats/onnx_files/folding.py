@@ -169,4 +169,3 @@ FOLDS: dict[str, Callable[..., Any]] = {
     "Floor": lambda node, x: np.floor(x),
 }
 """Op -> how it is computed from constants."""
-

@@ -203,7 +203,9 @@ def array_of(tensor: Any) -> Array:
     where = f"tensor {tensor.name!r}"
     needed = _nbytes(tensor, where)
     if tensor.HasField("raw_data") and len(tensor.raw_data) != needed:
-        raise FileError(f"{where} of shape {tuple(tensor.dims)} has {len(tensor.raw_data):,} bytes, expected {needed:,}")
+        raise FileError(
+            f"{where} of shape {tuple(tensor.dims)} has {len(tensor.raw_data):,} bytes, expected {needed:,}"
+        )
     if not tensor.HasField("raw_data"):
         counts = [len(getattr(tensor, f"{kind}_data")) for kind in ("float", "int32", "int64", "double", "uint64")]
         if max(counts) != prod(tensor.dims):

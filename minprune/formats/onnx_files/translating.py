@@ -182,13 +182,14 @@ class Translator:
 
     def make(self, node: OnnxNode, layer: Layer, *sources: str, order: tuple[int, ...] | None = None,
              origins: Mapping[str, str] | None = None, **arrays: Array) -> None:  # fmt: skip
-        """Add the layer that computes the node's output, under the output's name.
-
-        An output of the file that comes in another order bears its name only when it has been put in order.
-        """
-        moved = order is not None and order != tuple(range(len(order))) and node.output in self.outputs
-        name = self.fresh(f"{node.output}.moved") if moved else node.output
+        """Add the layer that computes the node's output, under the output's name."""
+        name = self.name_for(node.output, order or ())
         self.settle(node, self.add(name, layer, sources, origins, **arrays), order)
+
+    def name_for(self, output: str, order: tuple[int, ...]) -> str:
+        """The name of a node: its output's. The file's own outputs bear theirs only when their axes are in order."""
+        moved = order != tuple(range(len(order))) and output in self.outputs
+        return self.fresh(f"{output}.moved") if moved else output
 
     def reshape(self, node: OnnxNode, held: Held, target: Shape) -> None:
         """Give a value another shape; entries stay within their sample."""
@@ -272,6 +273,14 @@ class Translator:
     def _flat(self, name: str) -> str:
         return name if len(self.shapes[name]) == 1 else self.add(self.fresh(f"{name}.flat"), Flatten(), (name,))
 
+    def _declared_output(self, value: Any) -> list[Any]:
+        """As declared; where the file leaves kind and shape to be inferred, as they are."""
+        declared = value.type.tensor_type
+        batch = _sizes(self.inputs[0])[0]
+        sizes = _sizes(value) if declared.HasField("shape") else [batch, *self.shapes[value.name]]
+        kind = next(kind for kind, dtype in FLOATS.items() if self.dtype == dtype)
+        return [value.name, int(declared.elem_type) or kind, sizes]
+
     def _header(self, model: Any) -> Header:
         graph = model.graph
         return Header(
@@ -281,10 +290,12 @@ class Translator:
             doc=model.doc_string,
             producer=[model.producer_name, model.producer_version, model.domain],
             inputs=[_declared(value) for value in self.inputs],
-            outputs=[_declared(value) for value in graph.output],
+            outputs=[self._declared_output(value) for value in graph.output],
             nodes={name: node.name for node in graph.node if node.name for name in node.output if name in self.nodes},
             initializers=self.origins,
-            metadata={entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith("minprune.")},
+            metadata={
+                entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith("minprune.")
+            },
         )
 
 
@@ -302,4 +313,3 @@ def _spelt(value: Any) -> str:
 def _declared(value: Any) -> list[Any]:
     declared = value.type.tensor_type
     return [value.name, int(declared.elem_type), _sizes(value) if declared.HasField("shape") else None]
-

@@ -41,6 +41,7 @@ RULES: dict[str, Rule] = {
     "Sub": elementwise.subtract,
     "Mul": elementwise.multiply,
     "Div": elementwise.divide,
+    "Pow": elementwise.power,
     "Neg": elementwise.negate,
     "Sum": elementwise.total,
     "Dropout": elementwise.dropout,

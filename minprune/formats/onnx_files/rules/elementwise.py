@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import pi, prod, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,12 +51,12 @@ def relu(t: Translator, node: OnnxNode) -> None:
 
 
 def leaky_relu(t: Translator, node: OnnxNode) -> None:
-    """x for x > 0, else α x."""
+    """X for x > 0, else α x."""
     _each(t, node, LeakyReLU(node.number("alpha", 0.01)))
 
 
 def prelu(t: Translator, node: OnnxNode) -> None:
-    """x for x > 0, else a x, with one constant a or one for each channel."""
+    """X for x > 0, else a x, with one constant a or one for each channel."""
     x = t.value(node)
     a = t.like(node, t.constant(node, 1, "slope"), x)
     if a.size == 1:
@@ -68,7 +68,7 @@ def prelu(t: Translator, node: OnnxNode) -> None:
 
 
 def elu(t: Translator, node: OnnxNode) -> None:
-    """x for x > 0, else α (e^x − 1)."""
+    """X for x > 0, else α (e^x − 1)."""
     _each(t, node, ELU(node.number("alpha", 1.0)))
 
 
@@ -78,10 +78,23 @@ def selu(t: Translator, node: OnnxNode) -> None:
 
 
 def gelu(t: Translator, node: OnnxNode) -> None:
-    """x Φ(x)."""
-    if node.text("approximate", "none") != "none":
-        raise node.error(f"approximate {node.text('approximate', '')!r}, expected 'none'")
-    _each(t, node, GELU())
+    r"""X Φ(x); or, approximately, $\frac{x}{2} (1 + \tanh(\sqrt{2/\pi} (x + 0.044715 x^3)))$, step by step."""
+    how = node.text("approximate", "none")
+    if how not in ("none", "tanh"):
+        raise node.error(f"approximate is {how!r}, expected none or tanh")
+    if how == "none":
+        _each(t, node, GELU())
+        return
+    x, one = t.value(node), (1,) * len(t.value(node).order)
+
+    def step(suffix: str, layer: Layer, *sources: str, **arrays: Array) -> str:
+        return t.add(t.fresh(f"{node.output}.{suffix}"), layer, sources, **arrays)
+
+    cube = step("cube", Multiply(), x.name, x.name, x.name)
+    bent = step("bent", Add(), x.name, step("scaled", Scale(one), cube, m=np.full(one, 0.044715)))
+    tanh = step("tanh", Tanh(), step("inner", Scale(one), bent, m=np.full(one, sqrt(2 / pi))))
+    share = step("share", Scale(one), step("raised", Shift(one), tanh, b=np.ones(one)), m=np.full(one, 0.5))
+    t.make(node, Multiply(), x.name, share, order=x.order)
 
 
 def erf(t: Translator, node: OnnxNode) -> None:
@@ -110,7 +123,7 @@ def hard_sigmoid(t: Translator, node: OnnxNode) -> None:
 
 
 def _gated(t: Translator, node: OnnxNode, *gate: tuple[str, Layer]) -> None:
-    """x times what these layers make of it."""
+    """X times what these layers make of it."""
     x = t.value(node)
     last = x.name
     for suffix, layer in gate:
@@ -119,19 +132,19 @@ def _gated(t: Translator, node: OnnxNode, *gate: tuple[str, Layer]) -> None:
 
 
 def hard_swish(t: Translator, node: OnnxNode) -> None:
-    """x · min(max(x/6 + ½, 0), 1)."""
+    """X · min(max(x/6 + ½, 0), 1)."""
     _gated(t, node, ("hardsigmoid", HardSigmoid(1 / 6, 0.5)))
 
 
 def swish(t: Translator, node: OnnxNode) -> None:
-    """x σ(α x)."""
+    """X σ(α x)."""
     if node.number("alpha", 1.0) != 1:
         raise node.error(f"alpha is {node.number('alpha', 1.0)}, expected 1")
     _gated(t, node, ("sigmoid", Sigmoid()))
 
 
 def mish(t: Translator, node: OnnxNode) -> None:
-    """x tanh(log(1 + e^x))."""
+    """X tanh(log(1 + e^x))."""
     _gated(t, node, ("softplus", Softplus()), ("tanh", Tanh()))
 
 
@@ -194,7 +207,7 @@ def _constant_step(t: Translator, node: OnnxNode, kind: type[Shift], x: Held, co
 
 
 def add(t: Translator, node: OnnxNode) -> None:
-    """a + b; a constant becomes the bias of the weighted sum that it is added to, where it can."""
+    """A + b; a constant becomes the bias of the weighted sum that it is added to, where it can."""
     x, constant, place = _parts(t, node)
     if constant is None:
         total(t, node)
@@ -203,7 +216,7 @@ def add(t: Translator, node: OnnxNode) -> None:
 
 
 def subtract(t: Translator, node: OnnxNode) -> None:
-    """a − b."""
+    """A − b."""
     x, constant, place = _parts(t, node)
     if constant is None:
         a, b = t.value(node), t.value(node, 1)
@@ -229,7 +242,7 @@ def negate(t: Translator, node: OnnxNode) -> None:
 
 
 def multiply(t: Translator, node: OnnxNode) -> None:
-    """a · b; one of two values may hold a single number for every channel."""
+    """A · b; one of two values may hold a single number for every channel."""
     x, constant, place = _parts(t, node)
     if constant is not None:
         _constant_step(t, node, Scale, x, constant, place)
@@ -241,13 +254,25 @@ def multiply(t: Translator, node: OnnxNode) -> None:
 
 
 def divide(t: Translator, node: OnnxNode) -> None:
-    """a / b with b constant."""
+    """A / b with b constant."""
     x, constant, place = _parts(t, node)
     if constant is None or place == 0:
         raise node.error("divides by a computed value, expected a constant")
     if (constant == 0).any():
         raise node.error(f"divides by {node.inputs[1]!r}, which holds 0")
     _constant_step(t, node, Scale, x, 1 / constant, place)
+
+
+def power(t: Translator, node: OnnxNode) -> None:
+    """x², x³ … as products."""
+    x, exponent = t.value(node), t.constant(node, 1, "exponent")
+    if exponent.size != 1 or float(exponent.ravel()[0]) not in (1, 2, 3, 4):
+        raise node.error(f"an exponent of {exponent.ravel()[:4].tolist()}, expected 1, 2, 3 or 4")
+    count = int(exponent.ravel()[0])
+    if count == 1:
+        t.held[node.output] = x
+    else:
+        t.make(node, Multiply(), *(x.name,) * count, order=x.order)
 
 
 def total(t: Translator, node: OnnxNode) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -144,9 +145,8 @@ def _pick(t: Translator, node: OnnxNode, output: str, x: Held, axis: int, index:
     index = np.where(index < 0, index + size, index).astype(np.int64)
     if index.ndim != 1 or not 1 <= len(index) <= size or (index < 0).any() or (index >= size).any():
         raise node.error(f"an index of shape {index.shape} into {size} entries, expected 1 to {size} of them in a row")
-    name = t.add(output, Select(size, len(index)), (source,), index=index)
-    held = type(x)(name, order)
-    t.held[output] = held
+    name = t.add(t.name_for(output, order), Select(size, len(index)), (source,), index=index)
+    t.held[output] = replace(x, name=name, order=order)
 
 
 def gather(t: Translator, node: OnnxNode) -> None:
@@ -160,7 +160,9 @@ def cut(t: Translator, node: OnnxNode) -> None:
     """A slice along one axis."""
     x = t.value(node)
     rank = len(x.order) + 1
-    starts, ends, axes, steps = slice_arguments(node, *(t.optional(node, p, "bounds") for p in range(1, len(node.inputs))))
+    starts, ends, axes, steps = slice_arguments(
+        node, *(t.optional(node, p, "bounds") for p in range(1, len(node.inputs)))
+    )
     axes = range(len(starts)) if axes is None else [_axis(node, axis, rank) for axis in axes]
     shape = (BATCH, *t.shape(x))
     cuts = []

@@ -29,7 +29,7 @@ def gemm(t: Translator, node: OnnxNode) -> None:
     if C is None:
         t.make(node, Dense(W.shape[1], W.shape[0], bias=False), t.plain(x), origins=origins, W=W)
         return
-    if C.ndim > 1 and C.shape[0] != 1 or C.ndim > 2 or C.shape[-1:] not in ((), (1,), (len(W),)):
+    if (C.ndim > 1 and C.shape[0] != 1) or C.ndim > 2 or C.shape[-1:] not in ((), (1,), (len(W),)):
         raise node.error(f"a bias of shape {C.shape}, expected ({len(W)},): the same for every sample")
     b = np.broadcast_to(C.ravel() * np.asarray(node.number("beta", 1.0), C.dtype), len(W))
     origins["b"] = node.inputs[2]
