@@ -1,4 +1,4 @@
-"""The onnx package's own node tests, run on networks made of them: what passes, what is refused and why, what is wrong."""
+"""The onnx package's own node tests, run on networks: what passes, what is refused and why, what is wrong."""
 
 from __future__ import annotations
 

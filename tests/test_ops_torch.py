@@ -53,7 +53,7 @@ def peers(torch: Any) -> dict[str, Any]:
         "erf": lambda c, x: torch.erf(x),
         "softplus": lambda c, x: F.softplus(x),
         "rearrange": lambda c, x: x.permute(0, *(axis + 1 for axis in c.order)).reshape(c.out.shape),
-        "pad": lambda c, x: F.pad(x, [p for pair in zip(c.before[::-1], c.after[::-1]) for p in pair], value=c.value),
+        "pad": lambda c, x: F.pad(x, [p for pair in _sides(c) for p in pair], value=c.value),
         "reshape": lambda c, x: x.reshape(c.out.shape),
         "take": lambda c, x, i: x[:, i],
         "add": lambda c, a, b: a + b,
@@ -67,6 +67,10 @@ def peers(torch: Any) -> dict[str, Any]:
         "kl_divergence": kl_divergence,
         "mean": lambda c, x: x.mean(),
     }
+
+
+def _sides(c: Any) -> Any:
+    return zip(c.before[::-1], c.after[::-1], strict=True)
 
 
 def test_every_op_has_its_peer() -> None:

@@ -91,7 +91,7 @@ class Pad(Layer):
             object.__setattr__(self, name, tuple(int(value) for value in getattr(self, name)))
         if len(self.before) != len(self.after) or min(*self.before, *self.after, 0) < 0:
             raise StructureError(
-                f"Pad: before is {self.before} and after {self.after}, expected one number of at least 0 per axis in both"
+                f"Pad: before is {self.before}, after {self.after}, expected a number of at least 0 per axis in both"
             )
 
     def forward(self, arrays: Mapping[str, Any], *xs: Any, training: Training | None = None) -> Any:

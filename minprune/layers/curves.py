@@ -119,7 +119,7 @@ class Softplus(Layer):
 
 @dataclass(frozen=True)
 class LogSoftmax(Layer):
-    r"""The logarithm of a softmax along axis 1; $y_k = x_k - \log \sum_l e^{x_l}$. It binds the neurons that it reads."""
+    r"""The logarithm of a softmax along axis 1; $y_k = x_k - \log \sum_l e^{x_l}$. It binds what it reads."""
 
     kind = "logsoftmax"
     op = ops.LogSoftmax

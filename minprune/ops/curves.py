@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from math import erf as erf_of_one
 from math import pi, sqrt
+from typing import Any
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def _entry(index: tuple[int, ...]) -> str:
     return f"x_{{{','.join(map(str, index[1:]))}}}"
 
 
-def _number(x: Array, value: float) -> object:
+def _number(x: Array, value: float) -> Any:
     """A setting as a plain number, so that float32 stays float32; among rationals as a rational."""
     return Fraction(value) if x.dtype == object else float(value)
 

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...certificate import Record
 from ...errors import DataError, FileError, MinpruneError
 from ...files import atomic_write
@@ -54,7 +56,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
 
     try:
         model = parse(Path(path))
-        net, header = translate(model)
+        with np.errstate(all="ignore"):  # arrays with numbers that are not finite are refused by name
+            net, header = translate(model)
         kept = {entry.key: entry.value for entry in model.metadata_props}
         past = from_entries(_json(kept.get(HISTORY, "[]"), HISTORY))
         metadata = _json(kept.get(METADATA, "{}"), METADATA)

@@ -78,6 +78,8 @@ def check(model: Any) -> None:
     FileError
         In one line.
     """
+    if any(not isinstance(text, str) for text in _texts(model)):
+        raise FileError("a name in it is no text (not UTF-8): a damaged file")
     graph = model.graph
     if not graph.node or not graph.output:
         raise FileError("not an ONNX model: it has no nodes or no outputs (an empty or truncated file)")
@@ -93,6 +95,21 @@ def check(model: Any) -> None:
     if graph.sparse_initializer:
         raise FileError(f"initializer {graph.sparse_initializer[0].values.name!r} is sparse; store it as a dense one")
     _check_wiring(graph)
+
+
+def _texts(model: Any) -> Iterator[Any]:
+    """Every text that is looked at; protobuf hands out bytes where one is not UTF-8."""
+    graph = model.graph
+    yield from (model.producer_name, model.producer_version, model.domain, model.doc_string, graph.name)
+    yield from (entry.domain for entry in model.opset_import)
+    yield from (text for entry in model.metadata_props for text in (entry.key, entry.value))
+    for node in graph.node:
+        yield from (node.op_type, node.name, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for value in (*graph.input, *graph.output):
+        yield from (value.name, *(dim.dim_param for dim in value.type.tensor_type.shape.dim))
+    for tensor in tensors(graph):
+        yield from (tensor.name, *(text for entry in tensor.external_data for text in (entry.key, entry.value)))
 
 
 def opset_of(model: Any) -> int:

@@ -1,4 +1,4 @@
-"""From the nodes of an ONNX file to a network: one node after the other, by the rules of `minprune.formats.onnx_files.rules`.
+"""From the nodes of an ONNX file to a network: one node after the other, each by the rule for its op.
 
 Transposes are not carried out where they stand but remembered: `Held` says in which order the axes of one of our values
 are those of the file's. Elementwise steps pass the order on; a layer that wants its channels first asks for them with

@@ -275,8 +275,7 @@ def _corners(step: Step, x: Interval) -> Interval:
         step.layer.forward({}, np.where(diagonal, mine[None], others[None]))[np.arange(n), np.arange(n)]
         for mine, others in ((x.low, x.high), (x.high, x.low))
     )
-    bounds = Interval(low, high, np.broadcast_to(x.varies.any(axis=0), low.shape))
-    return bounds
+    return Interval(low, high, np.broadcast_to(x.varies.any(axis=0), low.shape))
 
 
 def _softmax(step: Step, x: Interval) -> Interval:

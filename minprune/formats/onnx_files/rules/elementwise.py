@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import pi, prod, sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -87,7 +87,7 @@ def gelu(t: Translator, node: OnnxNode) -> None:
         return
     x, one = t.value(node), (1,) * len(t.value(node).order)
 
-    def step(suffix: str, layer: Layer, *sources: str, **arrays: Array) -> str:
+    def step(suffix: str, layer: Layer, *sources: str, **arrays: Any) -> str:
         return t.add(t.fresh(f"{node.output}.{suffix}"), layer, sources, **arrays)
 
     cube = step("cube", Multiply(), x.name, x.name, x.name)
@@ -202,7 +202,7 @@ def _parts(t: Translator, node: OnnxNode) -> tuple[Held, Array | None, int]:
 
 
 def _constant_step(t: Translator, node: OnnxNode, kind: type[Shift], x: Held, constant: Array, place: int) -> None:
-    array = {kind.array: constant}
+    array: dict[str, Any] = {kind.array: constant}
     t.make(node, kind(constant.shape), x.name, order=x.order, origins={kind.array: node.inputs[place]}, **array)
 
 

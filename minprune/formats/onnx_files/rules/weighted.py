@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -72,11 +72,12 @@ def conv(t: Translator, node: OnnxNode) -> None:
     groups = node.whole("group", 1)
     b = t.optional(node, 2, "bias")
     origins = {"W": node.inputs[1]} | ({} if b is None else {"b": node.inputs[2]})
+    bias: dict[str, Any] = {} if b is None else {"b": b}
     make = Conv1d if rank == 1 else Conv2d
     layer = make(W.shape[1] * groups, W.shape[0], kernel, stride, padding, dilation, groups, b is not None)
     if b is not None and b.shape != W.shape[:1]:
         raise node.error(f"a bias of shape {b.shape}, expected {W.shape[:1]}")
-    t.make(node, layer, source, origins=origins, W=W, **({} if b is None else {"b": b}))
+    t.make(node, layer, source, origins=origins, W=W, **bias)
 
 
 def batch_norm(t: Translator, node: OnnxNode) -> None:
@@ -87,7 +88,7 @@ def batch_norm(t: Translator, node: OnnxNode) -> None:
         raise node.error("has statistics for every place (spatial=0), expected one for every channel")
     x = t.value(node)
     names = ("gamma", "beta", "mean", "var")
-    arrays = {name: t.constant(node, place, name) for place, name in enumerate(names, 1)}
+    arrays: dict[str, Any] = {name: t.constant(node, place, name) for place, name in enumerate(names, 1)}
     size = t.shape(x)[0]
     wrong = next((name for name, array in arrays.items() if array.shape != (size,)), None)
     if wrong is not None:
