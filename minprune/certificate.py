@@ -128,5 +128,6 @@ class Record:
         if self.action in ("mask", "remove"):
             gone = ", ".join(f"{len(neurons)} of {group}" for group, neurons in self.drop.items()) or "nothing"
             return f"{self.action} {gone}"
-        settings = ", ".join(f"{name}={value}" for name, value in self.how.items() if name != "repair")
+        told = {name: value for name, value in self.how.items() if name != "repair" and not isinstance(value, dict)}
+        settings = ", ".join(f"{name}={value}" for name, value in told.items())
         return f"{self.action} {self.how.get('repair', '')}{f' ({settings})' if settings else ''}".replace("  ", " ")

@@ -169,7 +169,7 @@ def _train(add: Adder) -> None:
 
 
 def _model_and_data(add: Adder) -> None:
-    add("model", help="a saved network (.npz, .safetensors)")
+    add("model", help="a saved network (.npz, .safetensors, .onnx)")
     add("data", help=DATA)
 
 
@@ -213,7 +213,7 @@ def _prune(add: Adder) -> None:
         "-o",
         "--output",
         default="pruned.npz",
-        help="where the smaller network is saved: .npz or .safetensors (pruned.npz)",
+        help="where the smaller network is saved: .npz, .safetensors or .onnx (pruned.npz)",
     )
 
 
@@ -241,13 +241,13 @@ def _choose(add: Adder) -> None:
 
 
 def _reduce(add: Adder) -> None:
-    add("model", help="a saved network (.npz, .safetensors)")
+    add("model", help="a saved network (.npz, .safetensors, .onnx)")
     add("--box", type=float, nargs=2, required=True, metavar=("LOW", "HIGH"), help="what every input lies between")
     add(
         "-o",
         "--output",
         default="reduced.npz",
-        help="where the smaller network is saved: .npz or .safetensors (reduced.npz)",
+        help="where the smaller network is saved: .npz, .safetensors or .onnx (reduced.npz)",
     )
 
 

@@ -190,12 +190,26 @@ class _Walk:
         out = ids[0]
         if layer.flow == "blocks":
             out = np.repeat(out, prod(self.shapes[node.inputs[0]][1:]))
+        elif layer.flow == "rearrange":
+            out = self.follow_rearranged(name, node, layer, out)
         elif layer.flow == "select":
             out = out[self.net.buffers[f"{name}.index"]]
         elif layer.flow == "bound":
             self.bind(out, f"{name} computes with all of them at once")
         self.touch("carried", name, layer.carries, out)
         return out
+
+    def follow_rearranged(self, name: str, node: Node, layer: Any, ids: Ids) -> Ids:
+        """Move the identity of every single entry as the entry moves: where a row has but one, it has a neuron."""
+        shape = self.shapes[node.inputs[0]]
+        entries = np.broadcast_to(ids.reshape(-1, *(1,) * (len(shape) - 1)), shape)
+        rows = entries.transpose(layer.order).reshape(self.shapes[name][0], -1)
+        if (rows == rows[:, :1]).all():
+            return rows[:, 0]
+        self.bind(ids, f"{name} spreads them over its channels")
+        mixed = self.fresh(name, len(rows))
+        self.bind(mixed, f"{name} mixes neurons in them")
+        return mixed
 
     def follow_weights(self, name: str, node: Node, layer: Any, ids: Ids) -> Ids:
         """A layer with weights reads its input and makes new neurons; a depthwise one carries its input's on."""

@@ -39,6 +39,11 @@ def _settings(layer: Layer) -> tuple[str, dict[str, Any]]:
     return type(layer).__name__, {field.name: getattr(layer, field.name) for field in fields(layer)}
 
 
+def arrays_digest(net: Graph) -> str:
+    """SHA-256 of a network's arrays alone, whatever the order of its nodes."""
+    return _hashed("arrays", dict(sorted(net.arrays.items())))
+
+
 def samples_digest(x: Any) -> str:
     """SHA-256 of samples: of an array, or of a mapping of arrays for several inputs."""
     return _hashed("samples", x if isinstance(x, Mapping) else {"x": x})

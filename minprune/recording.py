@@ -20,7 +20,18 @@ from .ops import LOSSES, Array, exact
 from .targets import choose_loss, prepare_targets
 from .tensor import Gradients, Tape, Tensor, apply, backward
 
-PASSING = {"maxpool", "avgpool", "globalavgpool", "flatten", "dropout", "identity", "gate", "select"}
+PASSING = {
+    "maxpool",
+    "avgpool",
+    "globalavgpool",
+    "flatten",
+    "rearrange",
+    "pad",
+    "dropout",
+    "identity",
+    "gate",
+    "select",
+}
 
 
 def with_gates(net: Graph, groups: Iterable[str] | None = None) -> tuple[Graph, dict[str, str]]:
@@ -250,7 +261,8 @@ class Recording(Mapping[str, GroupRecord]):
     def activation_of(self, group: NeuronGroup) -> str:
         """The value that holds a group's activations: walk back from where it is read, past pooling and flattening."""
         reads = self.gated.neurons[group.name].reads
-        ends = [read.value for read in reads] or [self.gated.output]
+        held = self.gated.neurons[group.name].channels
+        ends = [read.value for read in reads] or [self.gated.output if self.gated.output in held else [*held][-1]]
         return self._first_with_all(group, [self._before_passing(value) for value in ends])
 
     def _before_passing(self, value: str) -> str:

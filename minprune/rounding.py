@@ -24,12 +24,25 @@ from typing import Any
 
 import numpy as np
 
-from .layers import Add, AvgPool2d, BatchNorm, Conv2d, Dense, GlobalAvgPool2d, Layer, Softmax
+from .layers import (
+    GELU,
+    Add,
+    AvgPool2d,
+    BatchNorm,
+    Conv2d,
+    Dense,
+    GlobalAvgPool2d,
+    HardSigmoid,
+    Layer,
+    LogSoftmax,
+    Softmax,
+)
 from .nn import Graph
 from .ops import Array
 from .tensor import Tape, backward
 
-COPYING = {"relu", "maxpool", "flatten", "dropout", "identity", "select", "concat"}  # they compute nothing that rounds
+# They compute nothing that rounds.
+COPYING = {"relu", "clip", "maxpool", "flatten", "rearrange", "pad", "dropout", "identity", "select", "concat"}
 ELEMENTARY = 8  # roundings granted to a function of one number: exp within four units of the last place, 1 + e, 1 / s
 
 
@@ -90,6 +103,12 @@ def committed(layer: Layer, own: Mapping[str, Array], xs: Sequence[Array], y: Ar
         return _gamma(len(xs) - 1, u) * layer.forward(own, *sizes)
     if isinstance(layer, Softmax):  # a sum over all classes; and what x − max x loses is multiplied by its exponential
         return _gamma(ELEMENTARY + y.shape[1] + 2 * float(sizes[0].max()), u) * y
+    if isinstance(layer, LogSoftmax):  # three differences, and the logarithm of a sum over all classes
+        return _gamma(ELEMENTARY + y.shape[1], u) * (np.abs(y) + 2 * float(sizes[0].max()) + 1)
+    if isinstance(layer, GELU):  # what 1 + erf loses where they cancel is small beside 1, not beside Φ
+        return _gamma(ELEMENTARY, u) * sizes[0]
+    if isinstance(layer, HardSigmoid):
+        return _gamma(ELEMENTARY, u) * (abs(layer.slope) * sizes[0] + abs(layer.offset))
     return _gamma(ELEMENTARY, u) * np.abs(y)
 
 

@@ -170,7 +170,7 @@ class _Replay:
         self.state: Graph | None = self._start(original)
         for step, record in enumerate(net.history, 1):
             redo = {"mask": self._verb, "remove": self._verb, "repair": self._repair, "cast": self._cast}
-            redo["mask weights"] = self._mask_weights
+            redo |= {"mask weights": self._mask_weights, "import": self._import}
             self.state = redo.get(record.action, self._other)(step, record)
 
     def _say(self, step: int, what: str, status: str, detail: str) -> None:
@@ -300,6 +300,12 @@ class _Replay:
         same = digest(again) == record.after
         self._say(step, "cast done again", OK if same else FAILED, "" if same else "gives other arrays")
         return again if same else None
+
+    def _import(self, step: int, record: Record) -> Graph | None:
+        """Reading a file changes nothing; the same network may be wired a little differently afterwards."""
+        if self.state is None or digest(self.state) == record.after:
+            return self.state
+        return self.net if step == len(self.net.history) else None
 
     def _other(self, step: int, record: Record) -> Graph | None:
         """Training and the like: cannot be done again, but where it ends is known if it was the last."""

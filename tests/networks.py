@@ -12,7 +12,26 @@ import numpy as np
 from hypothesis import strategies as st
 
 import minprune as mp
-from minprune.layers import Conv1d, Gate, Select
+from minprune.layers import (
+    ELU,
+    GELU,
+    AvgPool1d,
+    Clip,
+    Conv1d,
+    Erf,
+    Gate,
+    HardSigmoid,
+    LogSoftmax,
+    MaxPool1d,
+    Multiply,
+    Pad,
+    PReLU,
+    Rearrange,
+    Scale,
+    Select,
+    Shift,
+    Softplus,
+)
 from minprune.neurons import NOBODY, hidden, staying
 from minprune.nn import Graph
 
@@ -182,6 +201,32 @@ def _gate_that_is_added() -> Graph:
     return _graph(nodes)
 
 
+def _squeezed_and_excited() -> Graph:
+    """Every channel is scaled by a number that is computed from all of them."""
+    nodes = {
+        "c": (C(2, 4, 2), "x"),
+        "mean": (mp.GlobalAvgPool2d(), "c"),
+        "d": (D(4, 3), "mean"),
+        "r": (R(), "d"),
+        "e": (D(3, 4), "r"),
+        "s": (HardSigmoid(0.25), "e"),
+        "u": (Rearrange((0,), (-1, 1, 1)), "s"),
+        "m": (Multiply(), "c", "u"),
+        "f": (F(), "m"),
+        "y": (D(16, 2), "f"),
+    }
+    return _graph(nodes, input_shape=(2, 3, 3))
+
+
+def _constants() -> Graph:
+    """A constant for all, one for every channel, one for every place."""
+    layers = (Scale((1, 1)), Conv1d(2, 4, 3), Shift((4, 1)), Pad((1,), (2,), 0.5), Clip(-1.0, 2.0), MaxPool1d(2))
+    net = _seq(*layers, Scale((4, 4)), AvgPool1d(2, 1), Shift((1, 3)), F(), D(12, 2), input_shape=(2, 8))
+    for name in ("scale1.m", "scale2.m"):
+        net.buffers[name] = np.random.default_rng(5).uniform(-2, 2, net.buffers[name].shape)
+    return net
+
+
 EXAMPLES: dict[str, Callable[[], Graph]] = {
     "mlp": lambda: _seq(D(4, 5), R(), D(5, 4), mp.Tanh(), D(4, 3)),
     "mlp without bias": lambda: _seq(D(4, 5, bias=False), R(), D(5, 3, bias=False)),
@@ -241,6 +286,18 @@ EXAMPLES: dict[str, Callable[[], Graph]] = {
     "selects": _selected,
     "select beside a reader": _selected_beside,
     "gate that is added": _gate_that_is_added,
+    "squeezed and excited": _squeezed_and_excited,
+    "constants": _constants,
+    "curves": lambda: _seq(
+        *(D(3, 4), ELU(1.5, 1.25), D(4, 4), GELU(), D(4, 3), Softplus(), D(3, 4), PReLU(4), D(4, 3), Erf(), D(3, 3)),
+        LogSoftmax(),
+    ),
+    "flattened channels last": lambda: _seq(
+        *(C(1, 3, 2), R(), C(3, 4, 2), R(), Rearrange((1, 2, 0), (-1,)), D(16, 2)), input_shape=(1, 4, 4)
+    ),
+    "spread over channels": lambda: _seq(
+        *(C(1, 3, 2), R(), C(3, 4, 2), Rearrange((1, 2, 0), (-1, 2)), R(), F(), D(16, 2)), input_shape=(1, 4, 4)
+    ),
 }
 SINGLE_INPUT = [name for name in EXAMPLES if len(EXAMPLES[name]().inputs) == 1]
 

@@ -12,30 +12,40 @@ from typing import Any
 import numpy as np
 
 from minprune.ops import (
+    ELU,
+    GELU,
     OPS,
     Add,
     Affine,
     AvgPool,
     BatchNormEval,
     BatchNormTrain,
+    Clip,
     Concat,
     Conv,
     CrossEntropy,
     Dropout,
+    Erf,
     Gate,
     GlobalAvgPool,
     HalfSquaredError,
+    HardSigmoid,
     KLDivergence,
     LeakyReLU,
+    LogSoftmax,
     MaxPool,
     Mean,
     MeanSquaredError,
     Mul,
     Op,
+    Pad,
+    PReLU,
+    Rearrange,
     ReLU,
     Reshape,
     Sigmoid,
     Softmax,
+    Softplus,
     Take,
     Tanh,
 )
@@ -146,17 +156,30 @@ NORMS = [
 ACTIVATIONS = [
     *(
         Case(op, label, (eighths(*shape),))
-        for op in (ReLU, Sigmoid, Tanh, Softmax)
+        for op in (ReLU, Sigmoid, Tanh, Softmax, LogSoftmax, ELU, GELU, Erf, Softplus)
         for label, shape in (("tiny", (1, 1)), ("features", (3, 5)), ("images", (2, 3, 1, 2)), ("empty batch", (0, 3)))
     ),
     Case(LeakyReLU, "features", (eighths(3, 5),), {"slope": 0.125}),
     Case(LeakyReLU, "default slope", (eighths(2, 3),)),
     Case(LeakyReLU, "images", (eighths(2, 2, 2, 1),), {"slope": 0.5}),
+    Case(PReLU, "features", (eighths(3, 4), eighths(4, seed=1))),
+    Case(PReLU, "images", (eighths(2, 3, 2, 1), eighths(3, seed=1))),
+    Case(PReLU, "empty batch", (eighths(0, 4), eighths(4, seed=1))),
+    Case(Clip, "both ends", (eighths(3, 5),), {"low": -1.0, "high": 0.5}),
+    Case(Clip, "one end", (eighths(2, 3, 2),), {"low": 0.0}),
+    Case(HardSigmoid, "features", (eighths(3, 5),), {"slope": 0.25}),
+    Case(HardSigmoid, "steep", (eighths(2, 3),), {"slope": 0.75, "offset": 0.25}),
+    Case(ELU, "SELU", (eighths(3, 4),), {"alpha": 1.67, "gamma": 1.05}),
 ]
 SHAPING = [
     Case(Reshape, "flatten", (eighths(2, 2, 3),)),
     Case(Reshape, "to an image", (eighths(2, 6),), {"shape": (2, 3, 1)}),
     Case(Reshape, "empty batch", (eighths(0, 2, 3),)),
+    Case(Rearrange, "channels last, then one row", (eighths(2, 2, 3, 2),), {"order": (1, 2, 0), "shape": (-1,)}),
+    Case(Rearrange, "exchanged", (eighths(2, 2, 3),), {"order": (1, 0), "shape": (-1, 2)}),
+    Case(Rearrange, "empty batch", (eighths(0, 2, 3),), {"order": (1, 0), "shape": (3, -1)}),
+    Case(Pad, "a row behind", (eighths(2, 2, 3),), {"before": (0,), "after": (1,)}),
+    Case(Pad, "all sides", (eighths(1, 2, 2, 1),), {"before": (1, 2), "after": (0, 1), "value": 0.5}),
     Case(Take, "features, one twice", (eighths(2, 4), np.array([3, 0, 3]))),
     Case(Take, "channels", (eighths(2, 3, 2, 1), np.array([1]))),
     Case(Take, "none", (eighths(2, 3), np.array([], dtype=np.int64))),

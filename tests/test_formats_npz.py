@@ -20,7 +20,27 @@ import minprune as mp
 from minprune import files
 from minprune.errors import DataError, DtypeError, FileError, StructureError
 from minprune.formats import FORMATS, description, npz
-from minprune.layers import LAYERS, Gate, Layer, Select
+from minprune.layers import (
+    ELU,
+    GELU,
+    LAYERS,
+    AvgPool1d,
+    Clip,
+    Erf,
+    Gate,
+    HardSigmoid,
+    Layer,
+    LogSoftmax,
+    MaxPool1d,
+    Multiply,
+    Pad,
+    PReLU,
+    Rearrange,
+    Scale,
+    Select,
+    Shift,
+    Softplus,
+)
 from minprune.nn import Graph
 from minprune.recording import with_gates
 
@@ -61,6 +81,16 @@ NETS: dict[str, Any] = {
     "two inputs": lambda dtype: two_inputs().astype(dtype),
     "gates": lambda dtype: with_gates(mp.Sequential(mp.Dense(3, 5), mp.ReLU(), mp.Dense(5, 2), dtype=dtype))[0],
     "select": lambda dtype: chosen(mp.Sequential(Select(5, 3), mp.Dense(3, 2), dtype=dtype)),
+    "curves": lambda dtype: mp.Sequential(
+        *(mp.Dense(3, 4), PReLU(4), Clip(-1.0), HardSigmoid(), ELU(), GELU(), Erf(), Softplus(), LogSoftmax()),
+        dtype=dtype,
+    ),
+    "arranged": lambda dtype: mp.Sequential(
+        *(Pad((0,), (1,), 0.5), MaxPool1d(2), AvgPool1d(2), Shift((2, 1)), Scale((1, 2)), Rearrange((1, 0), (-1,))),
+        dtype=dtype,
+        input_shape=(2, 7),
+    ),
+    "product": lambda dtype: mp.Graph({"h": (mp.Dense(3, 3), "x"), "y": (Multiply(), "h", "x")}, dtype=dtype),
     "no arrays": lambda dtype: mp.Sequential(mp.Flatten(), mp.ReLU(), dtype=dtype, input_shape=(2, 3)),
     "open shape": lambda dtype: mp.Sequential(mp.Identity(), dtype=dtype),
     "odd names": lambda dtype: mp.Graph(
@@ -273,7 +303,7 @@ def test_other_suffixes_are_refused_by_name(name: str, tmp_path: Path) -> None:
 def test_the_suffix_may_be_in_capitals(tmp_path: Path) -> None:
     mp.save(mp.Sequential(mp.Dense(3, 2)), tmp_path / "NET.NPZ")
     assert mp.load(str(tmp_path / "NET.NPZ")).params
-    assert FORMATS[".npz"] is npz
+    assert list(FORMATS) == [".npz", ".safetensors", ".onnx"]
 
 
 @pytest.mark.parametrize(("dtype", "kind"), [(np.complex128, "complex128"), (object, "object")])

@@ -6,7 +6,7 @@ from networks import EXAMPLES, inputs
 
 import minprune as mp
 from minprune.errors import StructureError
-from minprune.layers import Gate, Select
+from minprune.layers import Gate, Select, Shift
 from minprune.neurons import check_neuron, find_groups, fingerprint, hidden, is_input, staying
 
 
@@ -170,10 +170,17 @@ def test_every_entry_of_every_array_belongs_to_exactly_one_neuron(name: str) -> 
             count += piece.owner >= 0
             assert set(piece.owner.tolist()) <= {-1, *range(group.size)}
     assert all((count == 1).all() for count in claimed.values())
-    assert {array for array, axis in claimed if axis == 0} == {a for a in net.arrays if not a.endswith("gate.m")}
+    for_all = {f"{node}.{found.layer.array}" for node, found in net.nodes.items() if _serves_all(found.layer)}
+    rest = {a for a in net.arrays if not a.endswith("gate.m")} - for_all
+    assert {array for array, axis in claimed if axis == 0} == rest
     assert {array for array, axis in claimed if axis == 1} == {
         f"{node}.W" for node, found in net.nodes.items() if found.layer.consumes and not _depthwise(found.layer)
     }
+
+
+def _serves_all(layer: object) -> bool:
+    """Whether it is a constant that no channel has for itself."""
+    return isinstance(layer, Shift) and not layer.carries
 
 
 def _depthwise(layer: object) -> bool:
@@ -187,7 +194,7 @@ def test_changing_a_neurons_own_entries_moves_its_channels_alone(name: str) -> N
     x = net.take(inputs(net))
     before = net.run(x, net.arrays)
     for group in net.neurons.values():
-        if is_input(net, group) or group.size < 2:
+        if is_input(net, group) or group.size < 2 or not group.produced:
             continue
         changed = net.copy()
         (row,) = [p for p in group.produced if p.array == f"{group.source}.W"]

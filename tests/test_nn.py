@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -14,7 +15,28 @@ from networks import EXAMPLES
 
 import minprune as mp
 from minprune.errors import DtypeError, ShapeError, StructureError
-from minprune.layers import LAYERS, Gate, Join, Select, Training
+from minprune.layers import (
+    ELU,
+    GELU,
+    LAYERS,
+    AvgPool1d,
+    Clip,
+    Erf,
+    Gate,
+    HardSigmoid,
+    Join,
+    LogSoftmax,
+    MaxPool1d,
+    Multiply,
+    Pad,
+    PReLU,
+    Rearrange,
+    Scale,
+    Select,
+    Shift,
+    Softplus,
+    Training,
+)
 from minprune.nn import Arrays, Graph
 from minprune.tensor import Tape, backward
 from minprune.wiring import Builder
@@ -61,6 +83,21 @@ TORCH = {
     "Select": lambda layer, a, rng, x: x[:, a["index"]],
     "Add": lambda layer, a, rng, *xs: sum(xs[1:], xs[0]),
     "Join": lambda layer, a, rng, *xs: torch.cat(xs, dim=1),
+    "Multiply": lambda layer, a, rng, *xs: math.prod(xs[1:], start=xs[0]),
+    "MaxPool1d": lambda layer, a, rng, x: F.max_pool1d(x, layer.kernel, layer.stride, layer.padding),
+    "AvgPool1d": lambda layer, a, rng, x: F.avg_pool1d(x, layer.kernel, layer.stride, layer.padding),
+    "PReLU": lambda layer, a, rng, x: F.prelu(x, a["a"]),
+    "Clip": lambda layer, a, rng, x: torch.clamp(x, layer.low, layer.high),
+    "HardSigmoid": lambda layer, a, rng, x: torch.clamp(layer.slope * x + layer.offset, 0, 1),
+    "ELU": lambda layer, a, rng, x: layer.gamma * F.elu(x, layer.alpha),
+    "GELU": lambda layer, a, rng, x: F.gelu(x),
+    "Erf": lambda layer, a, rng, x: torch.erf(x),
+    "Softplus": lambda layer, a, rng, x: F.softplus(x),
+    "LogSoftmax": lambda layer, a, rng, x: F.log_softmax(x, dim=1),
+    "Rearrange": lambda layer, a, rng, x: x.permute(0, 2, 3, 1).reshape(len(x), *layer.shape),
+    "Pad": lambda layer, a, rng, x: F.pad(x, (layer.before[0], layer.after[0]), value=layer.value),
+    "Shift": lambda layer, a, rng, x: x + a["b"],
+    "Scale": lambda layer, a, rng, x: x * a["m"],
 }
 
 
@@ -101,6 +138,21 @@ ONE_LAYER = {
     "dropout": (chain(mp.Dropout(0.4)), (6,)),
     "gate": (chain(Gate(3)), (3, 2, 2)),
     "select": (chain(Select(5, 3)), (5,)),
+    "max-pool over sequences": (chain(MaxPool1d(3, 2, 1)), (2, 7)),
+    "avg-pool over sequences": (chain(AvgPool1d(2)), (2, 7)),
+    "prelu": (chain(PReLU(3)), (3, 2)),
+    "clip": (chain(Clip(-0.5, 1.0)), (5,)),
+    "hard sigmoid": (chain(HardSigmoid()), (5,)),
+    "elu": (chain(ELU(1.5, 1.25)), (5,)),
+    "gelu": (chain(GELU()), (5,)),
+    "erf": (chain(Erf()), (5,)),
+    "softplus": (chain(Softplus()), (5,)),
+    "log-softmax": (chain(LogSoftmax()), (5,)),
+    "rearrange": (chain(Rearrange((1, 2, 0), (-1, 2))), (3, 4, 2)),
+    "pad": (chain(Pad((1,), (2,), 0.5)), (3, 4)),
+    "shift": (chain(Shift((3, 1))), (3, 4)),
+    "scale": (chain(Scale((1, 4))), (3, 4)),
+    "multiply": (Graph({"y": (Multiply(), "x", "x")}, dtype=np.float64), (3, 2)),
     "add": (Graph({"y": (mp.Add(), "x", "x", "x")}, dtype=np.float64), (3,)),
     "join": (Graph({"y": (Join(), "x", "x")}, dtype=np.float64), (3, 2, 2)),
 }
@@ -279,7 +331,8 @@ def test_a_fresh_network_is_the_same_network_as_one_just_made(name):
     fresh = net.fresh(5)
     assert list(fresh.arrays) == list(again.arrays)
     for key, array in again.arrays.items():
-        structure = key.endswith((".index", ".m"))  # which features are read, which gates are closed
+        # which features are read, which gates are closed, constants
+        structure = key.endswith((".index", ".m")) or key.startswith("shift")
         np.testing.assert_array_equal(fresh.arrays[key], net.arrays[key] if structure else array)
         assert fresh.arrays[key].dtype == array.dtype
     assert (fresh.nodes, fresh.inputs, fresh.output) == (net.nodes, net.inputs, net.output)

@@ -44,6 +44,16 @@ def peers(torch: Any) -> dict[str, Any]:
         "sigmoid": lambda c, x: torch.sigmoid(x),
         "tanh": lambda c, x: torch.tanh(x),
         "softmax": lambda c, x: F.softmax(x, dim=1),
+        "log_softmax": lambda c, x: F.log_softmax(x, dim=1),
+        "prelu": lambda c, x, a: F.prelu(x, a),
+        "clip": lambda c, x: torch.clamp(x, c.low, c.high),
+        "hard_sigmoid": lambda c, x: torch.clamp(x * c.slope + c.offset, 0, 1),
+        "elu": lambda c, x: c.gamma * F.elu(x, c.alpha),
+        "gelu": lambda c, x: F.gelu(x),
+        "erf": lambda c, x: torch.erf(x),
+        "softplus": lambda c, x: F.softplus(x),
+        "rearrange": lambda c, x: x.permute(0, *(axis + 1 for axis in c.order)).reshape(c.out.shape),
+        "pad": lambda c, x: F.pad(x, [p for pair in _sides(c) for p in pair], value=c.value),
         "reshape": lambda c, x: x.reshape(c.out.shape),
         "take": lambda c, x, i: x[:, i],
         "add": lambda c, a, b: a + b,
@@ -57,6 +67,10 @@ def peers(torch: Any) -> dict[str, Any]:
         "kl_divergence": kl_divergence,
         "mean": lambda c, x: x.mean(),
     }
+
+
+def _sides(c: Any) -> Any:
+    return zip(c.before[::-1], c.after[::-1], strict=True)
 
 
 def test_every_op_has_its_peer() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 from ..certificate import Certificate, Record
 from ..errors import FileError
 from ..nn import Graph
-from . import npz, safetensors_net
+from . import npz, onnx_files, safetensors_net
 
 # Suffix -> the module that has `write(net, path, metadata)` and `read(path) -> (net, metadata)`.
-FORMATS: dict[str, ModuleType] = {".npz": npz, ".safetensors": safetensors_net}
+FORMATS: dict[str, ModuleType] = {".npz": npz, ".safetensors": safetensors_net, ".onnx": onnx_files}
 
 __all__ = ["FORMATS", "load", "save"]
 
@@ -27,7 +27,8 @@ def save(net: Graph, path: str | os.PathLike[str], metadata: Mapping[str, Any] |
     net : Graph
         In float16, float32 or float64. Numbers that are not finite are stored as they are.
     path : str or path
-        Its suffix chooses the format: ``.npz`` or ``.safetensors``. The folder must exist.
+        Its suffix chooses the format: ``.npz``, ``.safetensors``, or ``.onnx`` with the extra ``minprune[onnx]`` (see
+        `minprune.formats.onnx_files.write` for what an ONNX file keeps). The folder must exist.
     metadata : mapping, optional
         What JSON can hold, to be kept with the network (a tuple comes back as a list); the format's `read` returns it.
         The history of a pruned network, with its certificates, is kept without being asked for.
@@ -56,12 +57,14 @@ def save(net: Graph, path: str | os.PathLike[str], metadata: Mapping[str, Any] |
 
 
 def load(path: str | os.PathLike[str]) -> Graph:
-    """Read a network that `save` wrote; it computes the same outputs, bit for bit. Nothing in the file is trusted.
+    """Read a network that `save` wrote, or an ONNX file of anybody's. Nothing in the file is trusted.
+
+    From .npz it computes the same outputs, bit for bit; from .onnx what the file says, up to rounding.
 
     Parameters
     ----------
     path : str or path
-        Its suffix says the format: ``.npz`` or ``.safetensors``.
+        Its suffix says the format: ``.npz``, ``.safetensors``, or ``.onnx`` with the extra ``minprune[onnx]``.
 
     Returns
     -------

@@ -1,9 +1,25 @@
 """Layers: the kinds of node that a network is made of. `LAYERS` lists them all, by the name used in saved files."""
 
+from .arranging import Pad, Rearrange, Scale, Shift
 from .base import Layer, Shape, Training
+from .curves import ELU, GELU, Clip, Erf, HardSigmoid, LogSoftmax, PReLU, Softplus
 from .norm import BatchNorm
-from .plain import Add, Dropout, Flatten, Gate, Identity, Join, LeakyReLU, ReLU, Select, Sigmoid, Softmax, Tanh
-from .pooling import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from .plain import (
+    Add,
+    Dropout,
+    Flatten,
+    Gate,
+    Identity,
+    Join,
+    LeakyReLU,
+    Multiply,
+    ReLU,
+    Select,
+    Sigmoid,
+    Softmax,
+    Tanh,
+)
+from .pooling import AvgPool1d, AvgPool2d, GlobalAvgPool2d, MaxPool1d, MaxPool2d
 from .weighted import Conv1d, Conv2d, Dense
 
 LAYERS: dict[str, type[Layer]] = {
@@ -28,31 +44,61 @@ LAYERS: dict[str, type[Layer]] = {
         Select,
         Add,
         Join,
+        Multiply,
+        MaxPool1d,
+        AvgPool1d,
+        PReLU,
+        Clip,
+        HardSigmoid,
+        ELU,
+        GELU,
+        Erf,
+        Softplus,
+        LogSoftmax,
+        Rearrange,
+        Pad,
+        Shift,
+        Scale,
     )
 }
 
 __all__ = [
+    "ELU",
+    "GELU",
     "LAYERS",
     "Add",
+    "AvgPool1d",
     "AvgPool2d",
     "BatchNorm",
+    "Clip",
     "Conv1d",
     "Conv2d",
     "Dense",
     "Dropout",
+    "Erf",
     "Flatten",
     "Gate",
     "GlobalAvgPool2d",
+    "HardSigmoid",
     "Identity",
     "Join",
     "Layer",
     "LeakyReLU",
+    "LogSoftmax",
+    "MaxPool1d",
     "MaxPool2d",
+    "Multiply",
+    "PReLU",
+    "Pad",
     "ReLU",
+    "Rearrange",
+    "Scale",
     "Select",
     "Shape",
+    "Shift",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Tanh",
     "Training",
 ]

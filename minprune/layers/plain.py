@@ -220,3 +220,21 @@ class Join(_Folded):
     def out_shape(self, *shapes: Shape) -> Shape:
         expect(all(shape[1:] == shapes[0][1:] for shape in shapes), "values alike in all but channels", *shapes)
         return (sum(shape[0] for shape in shapes), *shapes[0][1:])
+
+
+@dataclass(frozen=True)
+class Multiply(_Folded):
+    r"""Multiply two or more values; $y = a\, b$. One with a single place scales whole channels. It ties their neurons.
+
+    A neuron of one value is tied to its partner in the other, as in a sum: they stay or leave together.
+    """
+
+    kind = "multiply"
+    op = ops.Mul
+    flow = "add"
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        alike = all(len(shape) == len(shapes[0]) and shape[0] == shapes[0][0] for shape in shapes)
+        fits = alike and all(len(set(sizes) - {1}) <= 1 for sizes in zip(*shapes, strict=True))
+        expect(fits, "values alike in channels, and in places or with a single one", *shapes)
+        return tuple(max(sizes) for sizes in zip(*shapes, strict=True))

@@ -88,3 +88,29 @@ class GlobalAvgPool2d(Layer):
     def out_shape(self, *shapes: Shape) -> Shape:
         expect(len(shapes[0]) >= 2, "(N, C, H, W)", *shapes)
         return shapes[0][:1]
+
+
+@dataclass(frozen=True)
+class MaxPool1d(MaxPool2d):
+    """Keep the largest entry of each window of a sequence: `MaxPool2d` with one spatial axis; values are (N, C, L).
+
+    Examples
+    --------
+    >>> MaxPool1d(2).out_shape((20, 24))
+    (20, 12)
+    """
+
+    rank: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
+class AvgPool1d(AvgPool2d):
+    """Average each window of a sequence: `AvgPool2d` with one spatial axis; values are (N, C, L).
+
+    Examples
+    --------
+    >>> AvgPool1d(2).out_shape((20, 24))
+    (20, 12)
+    """
+
+    rank: ClassVar[int] = 1

@@ -6,11 +6,12 @@
 from .activations import LeakyReLU, ReLU, Sigmoid, Softmax, Tanh
 from .affine import Affine
 from .conv import Conv
+from .curves import ELU, GELU, Clip, Erf, HardSigmoid, LogSoftmax, PReLU, Softplus
 from .losses import CrossEntropy, HalfSquaredError, KLDivergence, MeanSquaredError
 from .norm import BatchNormEval, BatchNormTrain
 from .op import Array, Call, Op, Term, along_channels, divide, exact, real, rule, run, sum_to_shape
 from .pool import AvgPool, GlobalAvgPool, MaxPool
-from .shaping import Add, Concat, Dropout, Gate, Mean, Mul, Reshape, Take
+from .shaping import Add, Concat, Dropout, Gate, Mean, Mul, Pad, Rearrange, Reshape, Take
 
 OPS: tuple[type[Op], ...] = (
     Affine,
@@ -25,7 +26,17 @@ OPS: tuple[type[Op], ...] = (
     Sigmoid,
     Tanh,
     Softmax,
+    LogSoftmax,
+    PReLU,
+    Clip,
+    HardSigmoid,
+    ELU,
+    GELU,
+    Erf,
+    Softplus,
     Reshape,
+    Rearrange,
+    Pad,
     Take,
     Add,
     Mul,
@@ -41,6 +52,8 @@ OPS: tuple[type[Op], ...] = (
 LOSSES: dict[str, type[Op]] = {op.name: op for op in (HalfSquaredError, MeanSquaredError, CrossEntropy)}
 
 __all__ = [
+    "ELU",
+    "GELU",
     "LOSSES",
     "OPS",
     "Add",
@@ -50,24 +63,32 @@ __all__ = [
     "BatchNormEval",
     "BatchNormTrain",
     "Call",
+    "Clip",
     "Concat",
     "Conv",
     "CrossEntropy",
     "Dropout",
+    "Erf",
     "Gate",
     "GlobalAvgPool",
     "HalfSquaredError",
+    "HardSigmoid",
     "KLDivergence",
     "LeakyReLU",
+    "LogSoftmax",
     "MaxPool",
     "Mean",
     "MeanSquaredError",
     "Mul",
     "Op",
+    "PReLU",
+    "Pad",
     "ReLU",
+    "Rearrange",
     "Reshape",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "Take",
     "Tanh",
     "Term",

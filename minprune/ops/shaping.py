@@ -1,11 +1,13 @@
-"""Ops that move, join and scale values: reshape, take, add, concat, mul, gate, dropout, mean."""
+"""Ops that move, join and scale values: reshape, rearrange, pad, take, add, concat, mul, gate, dropout, mean."""
 
 from __future__ import annotations
+
+from math import prod
 
 import numpy as np
 
 from ..errors import DtypeError
-from .op import Array, Call, Op, Term, along_channels, divide, rule, sum_to_shape
+from .op import Array, Call, Op, Term, along_channels, divide, exact, rule, sum_to_shape
 
 
 def _label(name: str, index: tuple[int, ...]) -> str:
@@ -46,6 +48,82 @@ class Reshape(Op):
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         source = np.unravel_index(np.ravel_multi_index(index, c.out.shape), c.x.shape)
         return [Term(_label("x", tuple(map(int, source))), (c.x[source],))]
+
+
+class Rearrange(Op):
+    r"""Exchange the axes of every sample, then arrange its entries anew; the batch axis stays.
+
+    $y = \mathrm{reshape}(x^{\pi})$, where axis i of $x^{\pi}$ is axis $\pi_i$ of x, without the batch axis.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Rearrange, np.array([[[1.0, 2.0], [3.0, 4.0]]]), order=(1, 0), shape=(4,))
+    array([[1., 3., 2., 4.]])
+    """
+
+    name = "rearrange"
+    args = ("x",)
+    options = {"order": (0,), "shape": (-1,)}
+    formula = r"y = \mathrm{reshape}(x^{\pi})"
+    shapes = "x (N, …) -> y (N, *shape)"
+
+    def forward(c: Call) -> Array:
+        moved = c.x.transpose(0, *(axis + 1 for axis in c.order))
+        return moved.reshape(len(c.x), *filled(c.shape, moved.shape[1:]))
+
+    @rule(r"\bar{x} = \mathrm{reshape}(g)^{\pi^{-1}}")
+    def grad_x(c: Call, g: Array) -> Array:
+        sizes = [c.x.shape[axis + 1] for axis in c.order]
+        back = np.argsort(c.order)
+        return g.reshape(len(g), *sizes).transpose(0, *(int(axis) + 1 for axis in back))
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        sizes = [c.x.shape[axis + 1] for axis in c.order]
+        moved = np.unravel_index(np.ravel_multi_index(index, c.out.shape), (len(c.x), *sizes))
+        source = [int(moved[0]), *(0 for _ in c.order)]
+        for place, axis in zip(moved[1:], c.order, strict=True):
+            source[axis + 1] = int(place)
+        return [Term(_label("x", tuple(source)), (c.x[tuple(source)],))]
+
+
+def filled(shape: tuple[int, ...], old: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape with the number in the place of its -1; NumPy has no answer for an empty batch."""
+    rest = prod(size for size in shape if size != -1)
+    return tuple(prod(old) // rest if size == -1 else size for size in shape)
+
+
+class Pad(Op):
+    r"""Surround every channel's image with a number, on each side as far as it says.
+
+    $y_{n,c,p} = x_{n,c,p-r}$ inside of the image, else v; r is the border before it.
+
+    Examples
+    --------
+    >>> from minprune.tensor import apply
+    >>> apply(Pad, np.array([[[1.0, 2.0]]]), before=(1,), after=(0,))
+    array([[[0., 1., 2.]]])
+    """
+
+    name = "pad"
+    args = ("x",)
+    options = {"before": (0, 0), "after": (0, 0), "value": 0.0}
+    formula = r"y_{n,c,p} = x_{n,c,p-r}\;\mathrm{inside},\; v\;\mathrm{outside}"
+    shapes = "x (N, C, H, W) -> y (N, C, H', W')"
+
+    def forward(c: Call) -> Array:
+        border = ((0, 0), (0, 0), *zip(c.before, c.after, strict=True))
+        return np.pad(c.x, border, constant_values=exact(c.value).item() if c.x.dtype == object else c.value)
+
+    @rule(r"\bar{x}_{n,c,q} = g_{n,c,q+r}")
+    def grad_x(c: Call, g: Array) -> Array:
+        inner = [slice(r, r + size) for r, size in zip(c.before, c.x.shape[2:], strict=True)]
+        return g[(slice(None), slice(None), *inner)]
+
+    def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
+        at = (*index[:2], *(p - r for p, r in zip(index[2:], c.before, strict=True)))
+        inside = all(0 <= p < size for p, size in zip(at[2:], c.x.shape[2:], strict=True))
+        return [Term(_label("x", at), (c.x[at],)) if inside else Term("v", (c.out[index],))]
 
 
 class Take(Op):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -12,6 +13,8 @@ import numpy as np
 from ...errors import DataError, DtypeError, ShapeError, StructureError
 from ...nn import Graph
 from ...ops import Array, exact
+
+LOWEST_OF_GELU = -0.7517915246935645  # where x Φ(x) turns: Φ(x) + x φ(x) = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,23 +225,70 @@ def _piecewise(step: Step, x: Interval) -> Interval:
     return bounds if step.layer.kind == "relu" else step.moved(bounds, bounds.magnitude, 2)
 
 
+def _growing(step: Step, x: Interval) -> Interval:
+    """Functions of one number that never fall: clips, and curves that are right to a few units in the last place."""
+    bounds = Interval(step.run(x.low), step.run(x.high), x.varies)
+    return bounds if step.layer.kind == "clip" else step.moved(bounds, bounds.magnitude + 1, 16)
+
+
+def _gelu(step: Step, x: Interval) -> Interval:
+    """It falls, then grows: the lowest point is an extreme too, where it lies between the ends."""
+    at = [step.run(end) for end in (x.low, x.high, np.minimum(np.maximum(x.low, LOWEST_OF_GELU), x.high))]
+    bounds = Interval(np.minimum(np.minimum(at[0], at[1]), at[2]), np.maximum(at[0], at[1]), x.varies)
+    return step.moved(bounds, x.magnitude + 1, 16)
+
+
+def _constant(step: Step, x: Interval) -> Interval:
+    """A constant added or multiplied: it grows or falls in x."""
+    ends = step.run(x.low), step.run(x.high)
+    varies = np.asarray(x.varies & ((step.arrays["m"] != 0) if "m" in step.arrays else True), dtype=bool)
+    sizes = step.run(x.magnitude, **{name: np.abs(array) for name, array in step.arrays.items()})
+    return step.moved(Interval(np.minimum(*ends), np.maximum(*ends), varies), sizes, 4)
+
+
+def _multiply(step: Step, *xs: Interval) -> Interval:
+    """A product has its extremes at the corners."""
+    found = xs[0]
+    for x in xs[1:]:
+        corners = [a * b for a in (found.low, found.high) for b in (x.low, x.high)]
+        low, high = reduce(np.minimum, corners), reduce(np.maximum, corners)
+        found = step.moved(Interval(low, high, found.varies | x.varies), np.maximum(np.abs(low), np.abs(high)), 4)
+    return found
+
+
+def _pad(step: Step, x: Interval) -> Interval:
+    edge = [(0, 0), *zip(step.layer.before, step.layer.after, strict=True)]
+    return Interval(step.run(x.low), step.run(x.high), np.pad(x.varies, edge))
+
+
 def _squashing(step: Step, x: Interval) -> Interval:
     """Sigmoid and tanh: they grow. NumPy's are right to a few units in the last place."""
     bounds = Interval(step.run(x.low), step.run(x.high), x.varies)
     return step.moved(bounds, bounds.magnitude, 8)
 
 
-def _softmax(step: Step, x: Interval) -> Interval:
-    r"""The smallest share of k has $x_k$ low and all others high, the largest the other way round."""
+def _corners(step: Step, x: Interval) -> Interval:
+    """The bounds of every entry where it grows in its own x and falls in all others."""
     n = len(x.low)
     diagonal = np.eye(n, dtype=bool).reshape(n, n, *(1,) * (x.low.ndim - 1))
     low, high = (
         step.layer.forward({}, np.where(diagonal, mine[None], others[None]))[np.arange(n), np.arange(n)]
         for mine, others in ((x.low, x.high), (x.high, x.low))
     )
-    bounds = Interval(low, high, np.broadcast_to(x.varies.any(axis=0), low.shape))
+    return Interval(low, high, np.broadcast_to(x.varies.any(axis=0), low.shape))
+
+
+def _softmax(step: Step, x: Interval) -> Interval:
+    r"""The smallest share of k has $x_k$ low and all others high, the largest the other way round."""
+    n, bounds = len(x.low), _corners(step, x)
     # e^x turns an error of x, rounded once when the largest is taken out, into a relative one
     return step.moved(bounds, bounds.magnitude * (1 + x.magnitude.max()), n + 16)
+
+
+def _log_softmax(step: Step, x: Interval) -> Interval:
+    r"""As for the softmax: $x_k$ low and all others high, and the other way round."""
+    bounds = _corners(step, x)
+    return step.moved(bounds, bounds.magnitude + 2 * x.magnitude.max() + 1, len(x.low) + 16)
 
 
 def _max_pool(step: Step, x: Interval) -> Interval:
@@ -276,13 +326,26 @@ RULES: dict[str, Callable[..., Interval]] = {
     "sigmoid": _squashing,
     "tanh": _squashing,
     "softmax": _softmax,
+    "logsoftmax": _log_softmax,
     "maxpool": _max_pool,
     "avgpool": _average,
     "globalavgpool": _average,
     "flatten": _moving,
+    "rearrange": _moving,
     "select": _moving,
     "identity": _moving,
     "dropout": _moving,
+    "pad": _pad,
+    "prelu": _piecewise,
+    "clip": _growing,
+    "hardsigmoid": _growing,
+    "elu": _growing,
+    "erf": _growing,
+    "softplus": _growing,
+    "gelu": _gelu,
+    "shift": _constant,
+    "scale": _constant,
+    "multiply": _multiply,
     "add": _add,
     "concat": _join,
 }

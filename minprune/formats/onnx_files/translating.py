@@ -1,0 +1,315 @@
+"""From the nodes of an ONNX file to a network: one node after the other, each by the rule for its op.
+
+Transposes are not carried out where they stand but remembered: `Held` says in which order the axes of one of our values
+are those of the file's. Elementwise steps pass the order on; a layer that wants its channels first asks for them with
+`Translator.arranged`. So a network in channels-last layout becomes one with channels first, and neurons are found
+through its transposes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import FileError, MinpruneError
+from ...layers import Flatten, Identity, Join, Layer, Rearrange, Shape
+from ...nn import Graph, Node
+from ...ops import Array
+from .folding import fold, shape_array
+from .header import Header
+from .nodes import OnnxNode
+from .reading import array_of, opset_of
+
+FLOATS = {1: np.float32, 10: np.float16, 11: np.float64}
+
+
+@dataclass(frozen=True)
+class Held:
+    """A value of the file as the network holds it.
+
+    Attributes
+    ----------
+    name : str
+        The network's value.
+    order : tuple of int
+        For every axis of the file's value (without the batch) which axis it is of the network's.
+    """
+
+    name: str
+    order: tuple[int, ...]
+
+
+def translate(model: Any) -> tuple[Graph, Header]:
+    """The network in a model that was checked, and what is to be remembered of the file.
+
+    Raises
+    ------
+    FileError
+        Where a node has no rule, or is used in a way that none of the layers can do; it names node and op.
+    """
+    work = Translator(model)
+    opset = opset_of(model)
+    needed = _needed(model.graph)
+    for place, proto in enumerate(model.graph.node):
+        if place in needed:
+            work.take(OnnxNode(proto, opset))
+    return work.finish(model)
+
+
+def _needed(graph: Any) -> set[int]:
+    """The nodes that an output depends on."""
+    wanted = {value.name for value in graph.output}
+    needed = set()
+    for place in range(len(graph.node) - 1, -1, -1):
+        if wanted & set(graph.node[place].output):
+            needed.add(place)
+            wanted |= set(graph.node[place].input)
+    return needed
+
+
+class Translator:
+    """The network as far as it has been read."""
+
+    def __init__(self, model: Any) -> None:
+        graph = model.graph
+        self.constants: dict[str, Array] = {tensor.name: array_of(tensor) for tensor in graph.initializer}
+        self.held: dict[str, Held] = {}
+        self.nodes: dict[str, Node] = {}
+        self.arrays: dict[str, Array] = {}
+        self.shapes: dict[str, Shape] = {}  # of the network's values
+        self.origins: dict[str, str] = {}  # array of the network -> name in the file
+        self.readers = Counter(name for node in graph.node for name in node.input)
+        self.readers.update(value.name for value in graph.output)
+        self.outputs = {value.name for value in graph.output}
+        self.batch: int | None = None  # where the file fixes it
+        self.inputs = [value for value in graph.input if value.name not in self.constants]
+        self.dtype = self._declare_inputs()
+        taken = {name for node in graph.node for name in node.output}
+        self._taken = taken | {value.name for value in graph.input}
+
+    def _declare_inputs(self) -> np.dtype[Any]:
+        kinds, batches = set(), set()
+        for value in self.inputs:
+            where, declared = f"input {value.name!r}", value.type.tensor_type
+            if declared.elem_type not in FLOATS:
+                raise FileError(f"{where}: holds numbers of kind {declared.elem_type}, expected floats")
+            sizes = [int(dim.dim_value) if dim.HasField("dim_value") else 0 for dim in declared.shape.dim]
+            if any(size < 0 for size in sizes):
+                raise FileError(f"{where}: a negative size in its shape {sizes}")
+            if len(sizes) < 2 or 0 in sizes[1:]:
+                raise FileError(f"{where}: shape {_spelt(value)}, expected (N, …) with numbers behind the batch axis")
+            kinds.add(declared.elem_type)
+            batches.add(sizes[0])
+            self.held[value.name] = Held(value.name, tuple(range(len(sizes) - 1)))
+            self.shapes[value.name] = tuple(sizes[1:])
+        if len(kinds) > 1 or len(batches - {0}) > 1:
+            raise FileError("the inputs differ in their kind of numbers, or in how many samples they hold")
+        self.batch = max(batches, default=0) or None
+        return np.dtype(FLOATS[kinds.pop()] if kinds else np.float32)
+
+    # --- what a rule asks for -----------------------------------------------------------------------------------------
+
+    def constant(self, node: OnnxNode, place: int, what: str) -> Array:
+        """An input that must be constant."""
+        name = node.inputs[place]
+        if name not in self.constants:
+            raise node.error(f"its {what} {name!r} is computed, expected a constant")
+        return self.constants[name]
+
+    def optional(self, node: OnnxNode, place: int, what: str) -> Array | None:
+        """An input that must be constant where it is there."""
+        return self.constant(node, place, what) if node.has_input(place) else None
+
+    def value(self, node: OnnxNode, place: int = 0) -> Held:
+        """An input that must be computed."""
+        name = node.inputs[place] if node.has_input(place) else ""
+        if name not in self.held:
+            raise node.error(f"its input {name!r} is {'constant' if name in self.constants else 'missing'}")
+        return self.held[name]
+
+    def is_constant(self, node: OnnxNode, place: int) -> bool:
+        """Whether an input is a constant."""
+        return node.inputs[place] in self.constants
+
+    def shape(self, held: Held) -> Shape:
+        """The shape of a value as the file sees it, without the batch."""
+        return tuple(self.shapes[held.name][axis] for axis in held.order)
+
+    def plain(self, held: Held) -> str:
+        """The network's value with its axes in the file's order."""
+        return self.arranged(held, tuple(range(len(held.order))))
+
+    def arranged(self, held: Held, order: tuple[int, ...]) -> str:
+        """The network's value in which axis i of the file's lies at `order[i]`, transposed if need be."""
+        if held.order == order:
+            return held.name
+        if not order:
+            return held.name
+        back = tuple(held.order[order.index(axis)] for axis in range(len(order)))
+        sizes = tuple(self.shapes[held.name][axis] for axis in back)
+        name = self.fresh(f"{held.name}.{'-'.join(map(str, back))}")
+        if name not in self.nodes:
+            self.add(name, Rearrange(back, (-1, *sizes[1:])), (held.name,))
+        return name
+
+    def fresh(self, name: str) -> str:
+        """A name that no value of the file bears."""
+        while name in self._taken:
+            name += "_"
+        return name
+
+    def add(self, name: str, layer: Layer, sources: tuple[str, ...], origins: Mapping[str, str] | None = None,
+            **arrays: Array) -> str:  # fmt: skip
+        """Add a node with its arrays; `origins` says how these are called in the file."""
+        for short, array in arrays.items():
+            if array.dtype.kind == "f":
+                if not np.isfinite(array).all():
+                    raise FileError(f"{short} ({(origins or {}).get(short, name)!r}) holds numbers that are not finite")
+                array = array.astype(self.dtype)
+            self.arrays[f"{name}.{short}"] = np.ascontiguousarray(array)
+        self.shapes[name] = layer.out_shape(*(self.shapes[source] for source in sources))
+        self.nodes[name] = Node(layer, sources)
+        self.origins |= {f"{name}.{short}": origin for short, origin in (origins or {}).items()}
+        return name
+
+    def settle(self, node: OnnxNode, name: str, order: tuple[int, ...] | None = None) -> None:
+        """Say which of the network's values the node's output is."""
+        self.held[node.output] = Held(name, tuple(range(len(self.shapes[name]))) if order is None else order)
+
+    def make(self, node: OnnxNode, layer: Layer, *sources: str, order: tuple[int, ...] | None = None,
+             origins: Mapping[str, str] | None = None, **arrays: Array) -> None:  # fmt: skip
+        """Add the layer that computes the node's output, under the output's name."""
+        name = self.name_for(node.output, order or ())
+        self.settle(node, self.add(name, layer, sources, origins, **arrays), order)
+
+    def name_for(self, output: str, order: tuple[int, ...]) -> str:
+        """The name of a node: its output's. The file's own outputs bear theirs only when their axes are in order."""
+        moved = order != tuple(range(len(order))) and output in self.outputs
+        return self.fresh(f"{output}.moved") if moved else output
+
+    def reshape(self, node: OnnxNode, held: Held, target: Shape) -> None:
+        """Give a value another shape; entries stay within their sample."""
+        if not target:
+            raise node.error("leaves a sample without any axis")
+        if self.shape(held) == target:
+            self.held[node.output] = held
+        elif held.order == tuple(range(len(held.order))) and len(target) == 1:
+            self.make(node, Flatten(), held.name)
+        else:
+            self.make(node, Rearrange(held.order, (-1, *target[1:])), held.name)
+
+    def like(self, node: OnnxNode, constant: Array, held: Held) -> Array:
+        """A constant in the order of a value's axes, one axis for each, each as long as the value's or 1."""
+        shape, rank = self.shape(held), len(held.order)
+        if constant.ndim > rank + 1:
+            raise node.error(f"a constant of shape {constant.shape} gives {('N', *shape)} more axes")
+        full = constant.reshape((1,) * (rank + 1 - constant.ndim) + constant.shape)
+        if full.shape[0] != 1:
+            raise node.error(f"a constant of shape {constant.shape} treats the samples of a batch differently")
+        if any(size not in (1, own) for size, own in zip(full.shape[1:], shape, strict=True)):
+            raise node.error(f"a constant of shape {constant.shape} repeats values of shape {('N', *shape)}")
+        return full[0].transpose([held.order.index(axis) for axis in range(rank)])
+
+    # --- the walk -----------------------------------------------------------------------------------------------------
+
+    def take(self, node: OnnxNode) -> None:
+        """Take over one node: as a constant, where it is one, else by the rule for its op."""
+        from .rules import RULES
+
+        if node.domain not in ("", "ai.onnx"):
+            raise node.error(f"an op of {node.domain!r}, expected standard ones")
+        if node.op == "Constant":
+            self.constants[node.output] = node.constant()
+        elif node.op == "Shape" and node.inputs[0] in self.held:
+            whole = shape_array(self.shape(self.held[node.inputs[0]]))
+            self.constants[node.output] = whole[node.whole("start", 0) : node.whole("end", len(whole))]
+        elif node.inputs and all(name in self.constants for name in node.inputs if name):
+            self._fold(node)
+        elif node.op not in RULES:
+            raise node.error(f"minprune has no rule for this op (it has {len(RULES)}, and folds constants)")
+        else:
+            try:
+                RULES[node.op](self, node)
+            except FileError as error:
+                raise error if str(error).startswith(node.where) else node.error(str(error)) from None
+            except (MinpruneError, ValueError, IndexError, TypeError) as error:
+                raise node.error(f"cannot be taken over: {error}") from None
+
+    def _fold(self, node: OnnxNode) -> None:
+        if node.op == "Shape":
+            found = np.array(self.constants[node.inputs[0]].shape, dtype=np.int64)
+        else:
+            found = fold(node, [self.constants[name] if name else None for name in node.inputs])
+        self.constants[node.output] = found
+
+    def finish(self, model: Any) -> tuple[Graph, Header]:
+        """The network, and the header."""
+        outputs = [self._output(value.name) for value in model.graph.output]
+        output = outputs[0]
+        if len(outputs) > 1:
+            parts = tuple(self._flat(name) for name in outputs)
+            output = self.add(self.fresh("outputs"), Join(), parts)
+        read = {source for node in self.nodes.values() for source in node.inputs}
+        names = tuple(value.name for value in self.inputs if value.name in read)
+        net = Graph.assemble(self.nodes, names, output, self.arrays, {name: self.shapes[name] for name in names})
+        return net, self._header(model)
+
+    def _output(self, name: str) -> str:
+        if name not in self.held:
+            raise FileError(f"output {name!r} is a constant")
+        held = self.held[name]
+        straight = tuple(range(len(held.order)))
+        if held.name == name and held.order == straight and name in self.nodes:
+            return name
+        if name in self.shapes:
+            raise FileError(f"output {name!r} is an input")
+        layer = Identity() if held.order == straight else Rearrange(held.order, (-1, *self.shape(held)[1:]))
+        return self.add(name, layer, (held.name,))
+
+    def _flat(self, name: str) -> str:
+        return name if len(self.shapes[name]) == 1 else self.add(self.fresh(f"{name}.flat"), Flatten(), (name,))
+
+    def _declared_output(self, value: Any) -> list[Any]:
+        """As declared; where the file leaves kind and shape to be inferred, as they are."""
+        declared = value.type.tensor_type
+        batch = _sizes(self.inputs[0])[0]
+        sizes = _sizes(value) if declared.HasField("shape") else [batch, *self.shapes[value.name]]
+        kind = next(kind for kind, dtype in FLOATS.items() if self.dtype == dtype)
+        return [value.name, int(declared.elem_type) or kind, sizes]
+
+    def _header(self, model: Any) -> Header:
+        graph = model.graph
+        return Header(
+            opset=opset_of(model),
+            ir_version=int(model.ir_version),
+            graph=graph.name,
+            doc=model.doc_string,
+            producer=[model.producer_name, model.producer_version, model.domain],
+            inputs=[_declared(value) for value in self.inputs],
+            outputs=[self._declared_output(value) for value in graph.output],
+            nodes={name: node.name for node in graph.node if node.name for name in node.output if name in self.nodes},
+            initializers=self.origins,
+            metadata={
+                entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith("minprune.")
+            },
+        )
+
+
+def _sizes(value: Any) -> list[int | str | None]:
+    return [
+        int(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or None
+        for dim in value.type.tensor_type.shape.dim
+    ]
+
+
+def _spelt(value: Any) -> str:
+    return f"({', '.join('?' if size is None else str(size) for size in _sizes(value))})"
+
+
+def _declared(value: Any) -> list[Any]:
+    declared = value.type.tensor_type
+    return [value.name, int(declared.elem_type), _sizes(value) if declared.HasField("shape") else None]
