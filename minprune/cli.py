@@ -132,23 +132,39 @@ def _fractions(text: str) -> list[float]:
     return [float(part) for part in text.split(",")]
 
 
+def _seed(text: str) -> int:
+    """Read 0, 1, 2 …"""
+    if int(text) < 0:
+        raise ValueError(text)
+    return int(text)
+
+
+def _count(text: str) -> int:
+    """Read 1, 2, 3 …"""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
 # argparse names the type when it refuses a value.
 _sizes.__name__ = "list of layer sizes such as 300-100"
 _fractions.__name__ = "list of fractions such as 0.3,0.5"
 _amount.__name__ = "fraction, or list such as dense1=0.3,dense2=0.5"
+_seed.__name__ = "whole number of at least 0"
+_count.__name__ = "whole number of at least 1"
 _block.__name__ = "block such as 16x1"
 _kept.__name__ = "budget such as macs=0.5"
 
 
 def _demo(add: Adder) -> None:
     add("--out", default="minprune-demo", help="folder for the figures and the pruned model (minprune-demo)")
-    add("--seeds", type=int, default=5, help="how many seeds to run (5)")
+    add("--seeds", type=_count, default=5, help="how many seeds to run (5)")
 
 
 def _training(add: Adder) -> None:
     add("--lr", type=float, default=1e-3, help="learning rate of Adam (0.001)")
     add("--batch-size", type=int, default=128, help="samples per step (128)")
-    add("--seed", type=int, default=0, help="of weights, shuffling and draws (0)")
+    add("--seed", type=_seed, default=0, help="of weights, shuffling and draws (0)")
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
 
 
@@ -176,7 +192,7 @@ def _model_and_data(add: Adder) -> None:
 def _score(add: Adder) -> None:
     _model_and_data(add)
     add("--criterion", default="taylor", help="how to score (taylor); minprune formulas --criteria lists all")
-    add("--seed", type=int, default=0, help="for criteria that draw (0)")
+    add("--seed", type=_seed, default=0, help="for criteria that draw (0)")
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
     add("-o", "--output", help="also write all scores as JSON to this file")
 
@@ -222,7 +238,7 @@ def _scan(add: Adder) -> None:
     add("--criterion", default="taylor", help="how to score (taylor); minprune formulas --criteria lists all")
     add("--repair", choices=REPAIRS, help="make up for the removed neurons without training")
     add("--figure", help="also draw it, to this .png or .svg file")
-    add("--seed", type=int, default=0, help="for criteria that draw (0)")
+    add("--seed", type=_seed, default=0, help="for criteria that draw (0)")
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
 
 
@@ -277,7 +293,7 @@ def _explain(add: Adder) -> None:
     add("--strategy", choices=("global", "per-layer", "threshold"), default="global", help="how to choose (global)")
     add("--remove", type=_amount, help="say whether it would go: fraction, or by group: dense1=0.3,conv2=0.5")
     add("--top", type=int, default=5, help="how many terms, samples and weights to list (5)")
-    add("--seed", type=int, default=0, help="for criteria that draw (0)")
+    add("--seed", type=_seed, default=0, help="for criteria that draw (0)")
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
     add("-o", "--output", help="also draw it: figure.png or figure.svg")
 
@@ -317,7 +333,7 @@ def _nothing(add: Adder) -> None:
 def _listing(add: Adder) -> None:
     add("--out", default="minprune-listing", help="folder for the figures (minprune-listing)")
     add("--hidden", type=int, default=5, help="hidden neurons: 5 as in the text, 3 as in the listing (5)")
-    add("--seed", type=int, default=42, help="of the starting weights (42)")
+    add("--seed", type=_seed, default=42, help="of the starting weights (42)")
 
 
 COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {

@@ -110,7 +110,7 @@ def compare(
     Raises
     ------
     DataError
-        For less than two networks, or too few rounds; otherwise as `evaluate`.
+        For networks without names, less than two of them, or too few rounds; otherwise as `evaluate`.
 
     Examples
     --------
@@ -121,6 +121,8 @@ def compare(
     >>> result.ratio["small"][1].median > 1
     True
     """
+    if not isinstance(nets, Mapping):
+        raise DataError(f"compare takes networks by name, as {{'dense': a, 'small': b}}; got {type(nets).__name__}")
     if len(nets) < 2:
         raise DataError(f"compare takes at least two networks, got {len(nets)}; for a single one use evaluate")
     if rounds < FEWEST:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import check_network
 from .datasets.samples import as_samples, count, rows
 from .errors import DataError, DtypeError
 from .formats.npz import npz_bytes
@@ -119,6 +120,8 @@ def evaluate(
     ------
     DataError, DtypeError, ShapeError
         For data that do not fit the network or the loss, or a network that does not compute in floats.
+    StructureError
+        When `net` is no network.
 
     Examples
     --------
@@ -130,6 +133,7 @@ def evaluate(
     >>> ev.accuracy, round(ev.loss, 4), ev.params, ev.macs
     (0.5, 0.8133, 6, 4)
     """
+    check_network(net, "evaluate")
     if net.dtype.kind != "f":
         raise DtypeError(f"evaluate takes a network of floats, this one holds {net.dtype}; use astype(np.float64)")
     check_sizes(batch_size=[batch_size], runtime=(sizes := list(runtime)))

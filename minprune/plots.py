@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import ceil, inf, isfinite
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -251,7 +252,7 @@ def predictions(
     low, high = min(c.min() for c in columns), max(c.max() for c in columns)
     margin = 0.06 * (high - low or 1.0)
     for k, axes in enumerate(panels.flat[:count]):
-        _prediction_panel(axes, k, *(column[:, k] for column in columns), labels)
+        _prediction_panel(axes, k, labels, *(column[:, k] for column in columns))
         axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin), aspect="equal")
         if k + across >= count:  # nothing stands below it
             axes.set_xlabel("target")
@@ -264,11 +265,11 @@ def predictions(
     return figure
 
 
-def _prediction_panel(axes: Axes, k: int, wanted: Array, before: Array, after: Array, labels: tuple[str, str]) -> None:
+def _prediction_panel(axes: Axes, k: int, labels: tuple[str, str], wanted: Array, before: Array, after: Array) -> None:
     few = len(wanted) <= LABELLED
     axes.axline((0, 0), slope=1, color=GREY, linestyle="--", linewidth=1, label="exact")
     size, alpha = (8, 1.0) if few else (4, 0.5)
-    style = {"markersize": size, "alpha": alpha, "mew": 1.5}
+    style: dict[str, Any] = {"markersize": size, "alpha": alpha, "mew": 1.5}
     axes.plot(wanted, before, "o", mfc="none", mec=BLUE, label=labels[0], **style)
     axes.plot(wanted, after, "x", color=VERMILION, label=labels[1], **style)
     axes.set_title(f"output {k + 1}", fontsize=11)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import check_network
 from .certificate import Certificate, Record, RepairCertificate
 from .datasets.samples import as_samples
 from .errors import DataError, MinpruneError
@@ -76,7 +77,7 @@ class Verification:
             open_ = sum(check.status == UNCHECKED for check in self.checks)
             return f"verified: {len(self.checks) - open_} checks hold{f', {open_} could not be made' if open_ else ''}"
         first = self.failures[0]
-        return f"NOT verified: step {first.step}, {first.what}: {first.detail}"
+        return f"NOT verified: step {first.step or 'now'}, {first.what}: {first.detail}"
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -114,6 +115,8 @@ def verify(net: Graph, original: Graph | None = None, data: Any = None) -> Verif
     ------
     DataError
         When the network has no history: there is nothing to verify.
+    StructureError
+        When one of the two is no network.
 
     Examples
     --------
@@ -123,9 +126,12 @@ def verify(net: Graph, original: Graph | None = None, data: Any = None) -> Verif
     >>> verify(small, net).summary
     'verified: 4 checks hold'
     >>> small.params["dense1.W"][0, 0] += 1
-    >>> verify(small).summary  # doctest: +ELLIPSIS
-    'NOT verified: step 0, weights are those recorded: they were changed since (trained elsewhere, cast or edited)...
+    >>> verify(small).summary
+    'NOT verified: step now, weights are those recorded: they were changed since (trained elsewhere, cast or edited)'
     """
+    check_network(net, "verify")
+    if original is not None:
+        check_network(original, "verify's original")
     if not net.history:
         raise DataError("there is nothing to verify: the network has no record of a mask, a removal or a repair")
     checks = [check for step in range(1, len(net.history) + 1) for check in _recorded(net.history, step)]

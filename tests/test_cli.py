@@ -266,7 +266,9 @@ def test_the_choice_is_saved_drawn_and_judged_on_the_test_part(model: Path, caps
 
 
 def test_a_choice_needs_a_wish_and_a_place_that_can_be_written(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "nothing is asked for" in failure(capsys, "choose", "model.npz", "digits")
+    assert "nothing is asked for; give --max-loss (for the smallest), --max-runtime or --max-bytes" in failure(
+        capsys, "choose", "model.npz", "digits"
+    )
     assert "does not exist; make it first" in failure(capsys, "choose", "model.npz", "digits", "-o", "no/where.npz")
 
 
@@ -319,6 +321,10 @@ def test_lenet5_trains_on_images(folder: Path, capsys: pytest.CaptureFixture[str
         ("train nowhere.npz", "nowhere.npz"),
         ("train digits --net lenet5 --hidden 2-3", "lenet5 has 3 hidden layers"),
         ("train digits --net lenet5 --epochs 1", "lenet5 expects images"),
+        (
+            "train digitz",
+            "digitz: there is no such data set, file or folder; expected digits, mnist, fashion-mnist, or",
+        ),
         ("evaluate nothing.npz digits", "nothing.npz"),
         ("agreement nothing.npz digits", "nothing.npz"),
         ("agreement nothing.npz", "nothing.npz: name the data beside the network, such as digits"),
@@ -334,6 +340,27 @@ def test_what_cannot_be_done_is_one_line(
     words: str, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert message in failure(capsys, *words.split())
+
+
+@pytest.mark.parametrize("command", ["train digits", "score m.npz digits", "prune m.npz digits", "listing"])
+def test_a_seed_below_0_is_wrong_usage(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([*command.split(), "--seed", "-1"])
+    assert stop.value.code == 2
+    assert "argument --seed: invalid whole number of at least 0 value: '-1'" in capsys.readouterr().err
+
+
+def test_a_demo_of_no_seeds_is_wrong_usage(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["demo", "--seeds", "0"])
+    assert stop.value.code == 2
+    assert "argument --seeds: invalid whole number of at least 1 value: '0'" in capsys.readouterr().err
+    assert not list(folder.iterdir())
+
+
+def test_a_group_that_is_the_output_is_called_so(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = failure(capsys, "prune", "model.npz", "digits", "--remove", "dense2=0.3")
+    assert line == "minprune prune: dense2: output; its neurons are never removed; name dense1"
 
 
 def test_an_mlp_refuses_images(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

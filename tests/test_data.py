@@ -191,8 +191,8 @@ def test_check_labels_accepts_class_numbers_and_one_hot_rows():
 @pytest.mark.parametrize(
     ("y", "error", "match"),
     [
-        ([0, 1, 3], DataError, r"y\[2\] is 3, but labels must be in 0\.\.2 for a network with 3 outputs"),
-        ([0, -1], DataError, r"y\[1\] is -1"),
+        ([0, 1, 3], DataError, r"y holds 3, but labels must be in 0\.\.2 for a network with 3 outputs"),
+        ([0, -1], DataError, "y holds -1"),
         ([0.0, 1.0], DtypeError, "labels must be integers .* y is float64"),
         ([True, False], DtypeError, "y is bool"),
         (["a"], DtypeError, "real numbers"),

@@ -212,7 +212,7 @@ def test_a_bar_is_shown_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -
         (X, {}, DataError, "labels are needed here"),
         ((X, T), {"loss": "hinge"}, DataError, "unknown loss 'hinge'"),
         ((X, T), {"loss": "mse"}, DtypeError, "y holds class labels"),
-        ((X, T + 5), {}, DataError, r"y\[0\] is 5, but labels must be in 0\.\.2"),
+        ((X, T + 5), {}, DataError, r"y holds 5, but labels must be in 0\.\.2"),
         ((X[:, :2], T), {}, ShapeError, r"dense1: expected \(N, 3\), got \(N, 2\)"),
         ((X, T), {"batch_size": 0}, DataError, "batch_size: expected whole numbers of at least 1, got 0"),
         ((X, T), {"runtime": (1, 2.5)}, DataError, r"runtime: expected whole numbers of at least 1, got 2\.5"),

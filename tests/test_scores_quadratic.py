@@ -344,7 +344,7 @@ def test_a_model_that_is_none_is_refused() -> None:
     [
         ({"linear": False}, DataError, "without labels it cannot be told which loss; name it with loss="),
         ({"linear": False, "loss": "hinge"}, DataError, "unknown loss 'hinge'; expected one of half_squared_error, "),
-        ({"loss": HALF}, DataError, "labels are needed here"),
+        ({"loss": HALF}, DataError, "its linear term needs labels; pass \\(x, y\\), or leave it out with linear=False"),
         ({"linear": False, "loss": HALF, "batch_size": 0}, DataError, "batch_size is 0, expected a whole number"),
         ({"linear": False, "loss": HALF, "groups": ["dense9"]}, StructureError, "no group is called 'dense9'"),
         ({"linear": False, "loss": HALF, "groups": ["dense3"]}, PlanError, "dense3: output; its neurons are never"),

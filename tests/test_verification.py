@@ -318,8 +318,8 @@ def test_the_command_exits_with_0_only_if_all_verifies(files: Any, capsys: pytes
     files(net)
     assert main(["verify", "small.npz", "--json"]) == 1
     printed = capsys.readouterr()
-    assert json.loads(printed.out)["failed"].startswith("NOT verified: step 0, weights are those recorded")
-    assert printed.err.startswith("minprune verify: NOT verified: step 0")
+    assert json.loads(printed.out)["failed"].startswith("NOT verified: step now, weights are those recorded")
+    assert printed.err.startswith("minprune verify: NOT verified: step now")
     assert main(["verify", "model.npz"]) == 1
     assert "there is nothing to verify" in capsys.readouterr().err
 

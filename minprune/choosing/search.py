@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import check_list
 from ..datasets.samples import Samples, as_splits
 from ..errors import DataError, PlanError
 from ..evaluation import check_sizes, evaluate
@@ -17,7 +18,7 @@ from ..progress import bar
 from ..pruning.deciding import Global, PerLayer, Strategy, decide
 from ..pruning.plan import Plan
 from ..pruning.repair import Repair
-from ..pruning.schedule import FineTune
+from ..pruning.schedule import FineTune, check_finetune
 from ..pruning.surgery import remove
 from ..reports import brief, duration
 from ..scores import Criterion, Scores, score
@@ -68,7 +69,7 @@ def choose(
     smallest_by : {"params", "macs", "bytes", "runtime"}
         What is small; between equals the more accurate one.
     criteria, strategies, repairs
-        What to try, every one with every other. By default Taylor and curvature scores, `Global` and `PerLayer` at 20,
+        What to try, every one with every other. By default `taylor` and `obs` scores, `Global` and `PerLayer` at 20,
         35, 50, 65, 80 and 90 %, without repair and with least squares.
     finetune : FineTune, optional
         Training after each removal, with the same seed for all.
@@ -95,7 +96,7 @@ def choose(
     DataError
         When nothing is wished for, a limit is out of range, or R² is not defined.
     PlanError
-        When no candidate meets the wish; the nearest is named.
+        When no candidate meets the wish, the nearest of which is named; or when something is no list.
 
     Notes
     -----
@@ -117,6 +118,9 @@ def choose(
     """
     wish = Wish(max_loss, max_runtime, max_bytes, smallest_by)
     check_sizes(batch=[batch])
+    check_finetune(finetune)
+    for name, given in {"criteria": criteria, "strategies": strategies, "repairs": repairs}.items():
+        check_list(given, name)
     generator = np.random.default_rng(rng)
     train, valid = as_splits(data)
     judge = train if valid is None else valid
@@ -200,5 +204,5 @@ def _chosen(candidates: list[Candidate], wish: Wish) -> Candidate:
     raise PlanError(
         f"none of {len(candidates)} networks meets {wish}; the nearest is {near}: "
         f"{dense.quality - near.quality:.4f} lost, {duration(near.seconds)}, {near.cost('bytes'):,.0f} bytes. "
-        "Allow more, or try other strategies= or finetune="
+        "allow more, or try other strategies or fine-tuning"
     )

@@ -87,6 +87,8 @@ def choose(args: Namespace) -> Outcome:
     """Choose among many smaller networks; judge the winner on the test part."""
     if args.output:
         can_be_written(args.output, "a network", tuple(FORMATS))
+    if args.max_loss is None and args.max_runtime is None and args.max_bytes is None:
+        raise DataError("nothing is asked for; give --max-loss (for the smallest), --max-runtime or --max-bytes")
     net = load(args.model)
     data = for_network(net, args, args.data)
     found = choose_network(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import data as datasets
+from ..cli import DATA
 from ..errors import FileError
 from ..nn import Graph
 from ..optim import AdamW, Cosine
@@ -26,11 +27,18 @@ def read_data(name: str, *, flat: bool, label: str = "-1") -> Any:
         Whether images come as rows of pixels.
     label : str
         The label column of a CSV file.
+
+    Raises
+    ------
+    FileError
+        When there is nothing of this name.
     """
     if name == "digits":
         return datasets.digits(flat=flat)
     if name in ("mnist", "fashion-mnist"):
         return {"mnist": datasets.mnist, "fashion-mnist": datasets.fashion_mnist}[name](flat=flat)
+    if not Path(name).exists():
+        raise FileError(f"{name}: there is no such data set, file or folder; expected {DATA}")
     column: int | str = int(label) if label.lstrip("-").isdigit() else label
     found = datasets.load(name, flat=flat, label=column)
     return found if isinstance(found, datasets.Dataset) else datasets.split(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, overload
@@ -124,6 +125,8 @@ def as_samples(data: Any, *, labels: bool = True) -> tuple[Any, Array | None]:
     >>> x.shape, y.tolist()
     ((1, 2), [1])
     """
+    if isinstance(data, str | os.PathLike):
+        raise DataError(f"data is {data!r}, which names it only; load it first: mp.data.digits(), mp.data.load(path) …")
     data = getattr(data, "train", data)
     x, y = _pair(data)
     if x is None:
@@ -177,7 +180,7 @@ def check_labels(y: ArrayLike, classes: int) -> None:
     Raises
     ------
     DataError
-        A label out of range, or a row that is no distribution; names the first.
+        A label out of range, or a row that is no distribution.
     DtypeError
         Class numbers that are not integers.
     ShapeError
@@ -188,7 +191,7 @@ def check_labels(y: ArrayLike, classes: int) -> None:
     >>> check_labels([0, 2, 1], classes=3)
     >>> check_labels([0, 3], classes=3)
     Traceback (most recent call last):
-    minprune.errors.DataError: y[1] is 3, but labels must be in 0..2 for a network with 3 outputs
+    minprune.errors.DataError: y holds 3, but labels must be in 0..2 for a network with 3 outputs
     """
     y = _numbers(y, "y")
     if classes == 1:
@@ -207,7 +210,7 @@ def check_labels(y: ArrayLike, classes: int) -> None:
     if len(wrong):
         i = wrong[0]
         allowed = f"0..{classes - 1} for a network with {classes} outputs"
-        raise DataError(f"y[{i}] is {y[i]}, but labels must be in {allowed}")
+        raise DataError(f"y holds {y[i]}, but labels must be in {allowed}")
     return None
 
 

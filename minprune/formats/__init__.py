@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from ..arguments import check_network
 from ..certificate import Certificate, Record
 from ..errors import FileError
 from ..nn import Graph
@@ -40,7 +41,7 @@ def save(net: Graph, path: str | os.PathLike[str], metadata: Mapping[str, Any] |
     DtypeError
         For complex numbers or rationals: ``net.astype(np.float64)`` can be saved.
     StructureError
-        For layers that are not minprune's own.
+        For layers that are not minprune's own, or what is no network.
     DataError
         For metadata that JSON cannot hold.
 
@@ -53,6 +54,7 @@ def save(net: Graph, path: str | os.PathLike[str], metadata: Mapping[str, Any] |
     >>> load(path)
     <Graph: 1 nodes, 8 parameters>
     """
+    check_network(net, "save")
     _format_of(path).write(net, path, metadata)
 
 

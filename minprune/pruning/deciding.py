@@ -216,7 +216,9 @@ class PerLayer:
         counts = self.amounts(sizes)
         for group, count in counts.items():
             if count and count > sizes[group] - self.at_least:
-                raise PlanError(f"{group}: {count} of {sizes[group]} neurons were to go, but {self.at_least} must stay; take less")
+                raise PlanError(
+                    f"{group}: {count} of {sizes[group]} neurons were to go, but {self.at_least} must stay; take less"
+                )
         return counts
 
     def choose(self, scores: Scores) -> dict[str, list[int]]:

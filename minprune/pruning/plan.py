@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import check_network
 from ..errors import FileError, PlanError, StructureError
 from ..files import atomic_write
 from ..neurons import check_neuron, fingerprint, staying
@@ -163,9 +164,11 @@ class Plan:
         PlanError
             When an output would lose neurons, or a group or a layer all of its own.
         """
+        check_network(net, "a plan")
         if self.fingerprint and self.fingerprint != fingerprint(net):
             raise StructureError(
-                f"this plan was made for another network (structure {self.fingerprint}, this one is {fingerprint(net)})"
+                f"this plan was made for another network (structure {self.fingerprint}, this one is "
+                f"{fingerprint(net)}); score this network and decide anew"
             )
         for name, neurons in self.drop.items():
             for j in (neurons[0], neurons[-1]):

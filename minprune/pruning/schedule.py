@@ -78,6 +78,25 @@ class FineTune:
         return history.state
 
 
+def check_finetune(given: Any) -> None:
+    """Refuse what does not say how to fine-tune.
+
+    Raises
+    ------
+    PlanError
+        Shows what to write.
+
+    Examples
+    --------
+    >>> check_finetune(3)
+    Traceback (most recent call last):
+    minprune.errors.PlanError: finetune is 3, expected None or a FineTune, such as FineTune(epochs=3)
+    """
+    if given is not None and not isinstance(given, FineTune):
+        epochs = given if isinstance(given, int | np.integer) and not isinstance(given, bool) and given > 0 else 5
+        raise PlanError(f"finetune is {given!r}, expected None or a FineTune, such as FineTune(epochs={epochs})")
+
+
 @dataclass(frozen=True, eq=False)
 class _Standing:
     """Where a pruning stands: the smaller network, and the one that it was made of, to which repairs refit it."""
@@ -139,7 +158,7 @@ def prune(
         see `minprune.pruning.pacing`.
     finetune : FineTune, optional
         Training after every removal; without one there is none.
-    repair : {None, "mean", "least_squares", "merge", "batch_norm"} or a repair
+    repair : {None, "mean", "least_squares", "merge", "batch_norm", "obs"} or a repair
         See `remove`.
     groups : names, optional
         Which groups to prune; by default all hidden ones.
@@ -160,7 +179,8 @@ def prune(
     Raises
     ------
     PlanError
-        When `rounds` is below 1, the schedule unknown, or the strategy cannot be carried out; see `decide`.
+        When `rounds` is below 1, the schedule unknown, `finetune` no `FineTune`, or the strategy cannot be carried out;
+        see `decide`.
 
     Notes
     -----
@@ -183,6 +203,7 @@ def prune(
     if not isinstance(rounds, int | np.integer) or rounds < 1:
         raise PlanError(f"rounds is {rounds!r}, expected a whole number of at least 1")
     check_schedule(schedule)
+    check_finetune(finetune)
     generator = np.random.default_rng(rng)
     train, valid = as_splits(data)
     judge = train if valid is None else valid

@@ -68,6 +68,11 @@ def mask(net: Graph, plan: Plan | WeightPlan, data: Any = None) -> Graph:
     """
     if isinstance(plan, WeightPlan):
         return mask_weights(net, plan)
+    if not isinstance(plan, Plan):
+        raise PlanError(
+            f"mask takes a Plan of neurons or of weights, got {type(plan).__name__}; "
+            "decide(scores, strategy) makes one, by hand Plan({'dense1': [0, 2]})"
+        )
     plan.check(net)
     closed = masked(net, plan)
     closed.history = (*net.history, _proven(record_mask(net, closed, plan, data)))

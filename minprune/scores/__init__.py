@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import check_network
 from ..datasets.samples import as_samples
 from ..errors import DataError, PlanError, StructureError
 from ..neurons import NeuronGroup, check_neuron, fingerprint, hidden
@@ -153,7 +154,7 @@ def score(
     DataError
         For an unknown criterion or option, for data that is missing or cannot be used, or a score that is not a number.
     StructureError
-        When there is no such group or parameter.
+        When `net` is no network, or there is no such group or parameter.
     PlanError
         When a group is named whose neurons are never removed, or there is no group to score.
 
@@ -171,6 +172,7 @@ def score(
     """
     if by not in ("neuron", "weight"):
         raise DataError(f"by is {by!r}, expected 'neuron' or 'weight'")
+    check_network(net, "score")
     criterion = _as_criterion(criterion, options)
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise DataError(f"batch_size is {batch_size!r}, expected a whole number of at least 1")

@@ -248,7 +248,9 @@ def quadratic_model(
     """
     if not isinstance(batch_size, int | np.integer) or batch_size < 1:
         raise DataError(f"batch_size is {batch_size!r}, expected a whole number of at least 1")
-    x, y = as_samples(data, labels=linear)
+    x, y = as_samples(data, labels=False)
+    if linear and y is None:
+        raise DataError("quadratic model: its linear term needs labels; pass (x, y), or leave it out with linear=False")
     if loss is None and y is None:
         raise DataError("quadratic model: without labels it cannot be told which loss; name it with loss=")
     chosen = chosen_groups(net, hidden(net) if groups is None else groups)

@@ -16,7 +16,7 @@ from ...reports import table
 from ...scores import Criterion, Scores, score
 from ..deciding import Global, Strategy
 from ..pacing import PACES, check_schedule
-from ..schedule import FineTune
+from ..schedule import FineTune, check_finetune
 from .deciding import decide_weights, part_of
 from .plan import WeightPlan, mask_weights
 
@@ -163,6 +163,7 @@ def prune_weights(
     if not isinstance(rounds, int | np.integer) or rounds < 1:
         raise PlanError(f"rounds is {rounds!r}, expected a whole number of at least 1")
     check_schedule(schedule)
+    check_finetune(finetune)
     generator = np.random.default_rng(rng)
     train, valid = as_splits(data)
     judge = train if valid is None else valid
