@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from networks import EXAMPLES, inputs
 
 import minprune as mp
-from minprune.errors import FileError, MinpruneError, PlanError
+from minprune.errors import DataError, DtypeError, FileError, MinpruneError, PlanError, StructureError
 from minprune.neurons import hidden
 
 pytest.importorskip("onnxruntime")
@@ -512,6 +512,39 @@ def test_without_the_package_one_line_says_what_to_install(tmp_path: Path, monke
         mp.load(path)
     with pytest.raises(FileError, match=r"pip install 'minprune\[onnx\]'"):
         mp.save(EXAMPLES["mlp"](), tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize(("limit", "match"), [("MOST_BYTES", "bytes, expected at most 3"), ("MOST_NODES", "4 nodes")])
+def test_files_beyond_the_limits_are_refused(
+    limit: str, match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from minprune.formats.onnx_files import reading
+
+    monkeypatch.setattr(reading, limit, 3)
+    with pytest.raises(FileError, match=match):
+        mp.load(written(perceptron(), tmp_path / "net.onnx"))
+
+
+def test_what_onnx_cannot_hold_is_refused(tmp_path: Path) -> None:
+    net = EXAMPLES["mlp"]()
+    with pytest.raises(DtypeError, match="an ONNX file holds float32, float16, float64, this network has complex128"):
+        mp.save(net.astype(complex), tmp_path / "x.onnx")
+    with pytest.raises(DataError, match="what JSON can hold"):
+        mp.save(net, tmp_path / "x.onnx", {"a": object()})
+    with pytest.raises(StructureError, match="the layers leave the input's shape open"):
+        mp.save(mp.Sequential(mp.Identity()), tmp_path / "x.onnx")
+    with pytest.raises(FileError, match="cannot be written"):
+        mp.save(net, tmp_path / "nowhere" / "x.onnx")
+
+
+def test_a_network_whose_import_record_is_damaged_is_refused(tmp_path: Path) -> None:
+    net = mp.load(written(perceptron(), tmp_path / "net.onnx"))
+    net.history[0].how["onnx"]["opset"] = "17"
+    with pytest.raises(FileError, match="the record of the import is damaged"):
+        mp.save(net, tmp_path / "x.onnx")
+    net.history[0].how["onnx"]["more"] = 1
+    with pytest.raises(FileError, match="not one that minprune wrote"):
+        mp.save(net, tmp_path / "x.onnx")
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:

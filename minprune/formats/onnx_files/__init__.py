@@ -48,7 +48,15 @@ def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
     ------
     FileError
         For a file that is missing, damaged or inconsistent, for an op that has no rule (by node and op), and where the
-        package onnx is missing.
+        package onnx is missing. Limits: 2 GiB for the file and for a tensor, 10,000 nodes, names of 1,000 characters.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> import minprune as mp
+    >>> write(mp.Sequential(mp.Dense(3, 2)), path := Path(mkdtemp()) / "net.onnx", {"classes": ["cat", "dog"]})
+    >>> read(path)
+    (<Graph: 1 nodes, 8 parameters>, {'classes': ['cat', 'dog']})
     """
     from .header import Header
     from .reading import parse
