@@ -24,7 +24,8 @@ class Certificate:
     bound : float
         How far rounding can bring two such outputs apart, where the largest difference was found: four times the bound
         of `minprune.rounding`, twice for two networks, and twice again for what is not of first order in the rounding
-        unit. It follows from the dtype, the fan-in of every layer and the values met. Exact networks have the bound 0.
+        unit and for kinks. It follows from the dtype, the fan-in of every layer and the values met. Exact networks have
+        the bound 0.
     ok : bool
         Whether the difference is within the bound.
     inputs : str
@@ -128,6 +129,9 @@ class Record:
         if self.action in ("mask", "remove"):
             gone = ", ".join(f"{len(neurons)} of {group}" for group, neurons in self.drop.items()) or "nothing"
             return f"{self.action} {gone}"
+        if self.action == "reduce":
+            return f"reduce {', '.join(f'{kind} {count}' for kind, count in self.how.items()) or 'nothing'}"
         told = {name: value for name, value in self.how.items() if name != "repair" and not isinstance(value, dict)}
         settings = ", ".join(f"{name}={value}" for name, value in told.items())
-        return f"{self.action} {self.how.get('repair', '')}{f' ({settings})' if settings else ''}".replace("  ", " ")
+        parts = (self.action, self.how.get("repair", ""), f"({settings})" if settings else "")
+        return " ".join(part for part in parts if part)

@@ -13,12 +13,23 @@ import unicodedata
 from .errors import DataError
 
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "varepsilon": "ε", "eta": "η", "theta": "θ"}
-GREEK |= {"kappa": "κ", "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ", "sigma": "σ", "tau": "τ", "ell": "ℓ"}
+GREEK |= {
+    "kappa": "κ",
+    "lambda": "λ",
+    "mu": "μ",
+    "pi": "π",
+    "rho": "ρ",
+    "sigma": "σ",
+    "tau": "τ",
+    "Phi": "Φ",
+    "ell": "ℓ",
+}
 SIGNS = {"partial": "∂", "nabla": "∇", "infty": "∞", "top": "⊤", "sum": "∑", "prod": "∏", "int": "∫", "pm": "±"}
 DOTS = {"cdots": "⋯", "ldots": "…"}
 RELATIONS = {"geq": "≥", "leq": "≤", "neq": "≠", "ne": "≠", "approx": "≈", "sim": "∼", "in": "∈", "ni": "∋", "to": "→"}
+RELATIONS |= {"preceq": "≼"}
 OPERATORS = {"cup": "∪", "cap": "∩", "otimes": "⊗", "odot": "⊙", "cdot": "·", "times": "×"}
-SPACES = {",": " ", " ": " ", "quad": "\u2003", "left": "", "right": ""}
+SPACES = {",": " ", ";": " ", " ": " ", "quad": "\u2003", "left": "", "right": ""}
 FUNCTIONS = ("max", "min", "log", "ln", "exp", "tanh", "sin", "cos")
 OTHERS = {"setminus": "∖", "{": "{", "}": "}", "|": "‖"} | {name: name for name in FUNCTIONS}
 APART = {name: f" {sign} " for name, sign in (RELATIONS | OPERATORS).items()}

@@ -227,7 +227,7 @@ def report() -> str:
         ]
         lines.append(table(("rule", "removes", "L without − L"), picks, left=2) + "\n")
     lines.append(
-        "To learn: a low printed score means a large effect, so the rule removes what matters; but five neurons"
+        "To learn: a low printed score means a large effect, so the rule removes what matters; but five neurons and"
     )
     lines.append("one sample decide nothing between rules (with the linear output it picks the best pair).")
     return "\n".join(lines)

@@ -157,7 +157,68 @@ def cross_entropy(v: dict[str, Any], o: dict[str, Any], s: Index) -> Array:
     return made(s, entry)
 
 
+def log_softmax(v: dict[str, Any], o: dict[str, Any], s: Index) -> Array:
+    x = v["x"]
+
+    def entry(index: Index) -> float:
+        n, _, *place = index
+        return x[index] - log_sum_exp([x[(n, k, *place)] for k in range(x.shape[1])])
+
+    return made(s, entry)
+
+
+def rearrange(v: dict[str, Any], o: dict[str, Any], s: Index) -> Array:
+    """Transpose the axes behind the batch, then write all entries of a sample into the new shape."""
+    x, order = v["x"], o["order"]
+    moved = (x.shape[0], *(x.shape[axis + 1] for axis in order))
+
+    def entry(index: Index) -> float:
+        n, *rest = index
+        at = [0] * len(order)
+        for axis, i in zip(order, rest, strict=True):
+            at[axis] = i
+        return x[(n, *at)]
+
+    return Array(s, made(moved, entry).data)
+
+
+def pad(v: dict[str, Any], o: dict[str, Any], s: Index) -> Array:
+    x = v["x"]
+
+    def entry(index: Index) -> float:
+        n, c, *place = index
+        at = (n, c, *(p - r for p, r in zip(place, o["before"], strict=True)))
+        return x[at] if x.inside(at) else o["value"]
+
+    return made(s, entry)
+
+
+def elu(x: float, o: dict[str, Any]) -> float:
+    return o["gamma"] * (x if x > 0 else o["alpha"] * math.expm1(x))
+
+
+def paired(join: Callable[[Any, Any], Any]) -> Callable[..., Array]:
+    """Entry by entry; an axis of size 1, or that is missing in front, is repeated."""
+
+    def at(array: Array, index: Index) -> Any:
+        own = index[len(index) - len(array.shape) :]
+        return array[tuple(0 if size == 1 else i for i, size in zip(own, array.shape, strict=True))]
+
+    return lambda v, o, s: made(s, lambda index: join(at(v["a"], index), at(v["b"], index)))
+
+
 OPS: dict[str, Callable[..., Array]] = {
+    "clip": each(lambda x, o: min(max(x, o["low"]), o["high"])),
+    "hard_sigmoid": each(lambda x, o: min(max(o["slope"] * x + o["offset"], 0.0), 1.0)),
+    "elu": each(elu),
+    "gelu": each(lambda x, o: x * (1 + math.erf(x / math.sqrt(2))) / 2),
+    "erf": each(lambda x, o: math.erf(x)),
+    "softplus": each(lambda x, o: max(x, 0.0) + math.log1p(math.exp(-abs(x)))),
+    "prelu": lambda v, o, s: made(s, lambda i: v["x"][i] * (1.0 if v["x"][i] > 0 else v["a"][i[1],])),
+    "log_softmax": log_softmax,
+    "rearrange": rearrange,
+    "pad": pad,
+    "mul": paired(lambda a, b: a * b),
     "affine": affine,
     "conv": conv,
     "max_pool": pool(lambda values, _: max(values, default=-math.inf)),
@@ -171,7 +232,7 @@ OPS: dict[str, Callable[..., Array]] = {
     "softmax": softmax,
     "reshape": lambda v, o, s: Array(s, v["x"].data),
     "take": lambda v, o, s: made(s, lambda i: v["x"][(i[0], v["index"][i[1],], *i[2:])]),
-    "add": lambda v, o, s: Array(s, [a + b for a, b in zip(v["a"].data, v["b"].data, strict=True)]),
+    "add": paired(lambda a, b: a + b),
     "gate": lambda v, o, s: made(s, lambda i: v["a"][i] * v["m"][i[1],]),
     "concat": concat,
     "half_squared_error": squared(lambda k: 1 / 2),

@@ -14,7 +14,7 @@ import minprune as mp
 from minprune.cli import main
 from minprune.errors import DataError, MinpruneError, PlanError, StructureError
 from minprune.explaining.explanation import Explanation
-from minprune.explaining.portrait import image_of
+from minprune.explaining.portrait import Connection, image_of
 from minprune.layers import Select
 from minprune.neurons import hidden
 from minprune.plots import explain_figure
@@ -274,6 +274,59 @@ def test_readers_are_told_with_the_length_of_their_weights_through_a_flatten() -
     assert strongest[0].weight == block.flat[np.abs(block).argmax()]
     two = EXAMPLES["read in two places"]()
     assert list(told(two, "h", 0, samples(two), loss="mse").portrait.readers) == ["p", "q"]
+
+
+def test_of_a_kernel_it_is_said_which_entry_the_strongest_weight_is() -> None:
+    net = EXAMPLES["cnn"]()
+    first, second = net.params["conv1.W"], net.params["conv2.W"]
+    first[1], second[:, 1] = 0.01, 0.01
+    first[1, 0, 2, 1], second[2, 1, 0, 1] = -9.0, 7.0
+    found = told(net, "conv1", 1, samples(net), loss="mse")
+    assert found.portrait.incoming[0] == Connection("input[0]", -9.0, (2, 1))
+    assert found.portrait.readers["conv2"][1][0] == Connection("conv2[2]", 7.0, (0, 1))
+    assert "\nreads     input[0] at (2, 1) -9" in str(found)
+    assert "conv2[2] at (0, 1) +7" in str(found)
+    assert "input[0] at (2, 1)" not in str(told(net, "conv1", 0, samples(net), loss="mse"))
+    flat = EXAMPLES["concat, flatten"]()
+    flat.params["dense1.W"][1, 9 + 4] = 8.0
+    assert told(flat, "conv1", 1, samples(flat), loss="mse").portrait.readers["dense1"][1][0].name == "dense1[1] at 4"
+    plain = worked(0).portrait
+    assert {c.entry for c in (*plain.incoming, *plain.readers["dense2"][1])} == {()}
+
+
+def test_of_a_channel_it_is_said_that_the_largest_of_its_places_counts() -> None:
+    net = EXAMPLES["cnn"]()
+    found = told(net, "conv1", 1, samples(net), loss="mse")
+    values = net.run(net.take(samples(net)[0]), net.arrays)
+    (read,) = net.neurons["conv1"].reads
+    assert found.portrait.places == values[read.value][0, 1].size > 1
+    assert f"\nstrongest samples, by the largest of {found.portrait.places} numbers read of it (their av" in str(found)
+    assert "\nputs out at most " in explain_figure(found).axes[2].get_title(loc="left")
+    assert "largest of" not in str(worked(0))
+    assert "\nstrongest samples (put out on average 0.75" in str(worked(0))
+
+
+def test_it_is_said_what_sample_numbers_count() -> None:
+    net = mp.Sequential(mp.Dense(64, 8), mp.ReLU(), mp.Dense(8, 10), rng=0)
+    digits = mp.data.digits()
+    assert "\n  sample numbers below count the training part, from 0\n" in str(told(net, "dense1", 0, digits))
+    found = told(net, "dense1", 0, digits.train)
+    assert "\n  sample numbers below count the data, from 0\n" in str(found)
+    assert explain_figure(found).get_suptitle().endswith("; samples of the data")
+
+
+def test_classes_are_called_by_their_names_where_they_have_some() -> None:
+    net = mp.Sequential(mp.Dense(2, 4), mp.ReLU(), mp.Dense(4, 2), rng=0)
+    x = np.random.default_rng(0).normal(size=(9, 2))
+    named = mp.data.Samples(x, np.arange(9) % 2, ("left", "right"))
+    for data in (named, mp.data.Dataset(named, named, named)):
+        found = told(net, "dense1", 0, data)
+        assert [found.label_of(n) for n in range(3)] == ["left", "right", "left"]
+        assert {sample["label"] for sample in found.as_dict()["samples"]} <= {"left", "right"}
+        n = found.portrait.strongest[0][0]
+        assert f", class {found.label_of(n)}\n" in explain_figure(found).axes[1].get_title(loc="left")
+        assert "  label " in str(found)
+        assert "left" in str(found)
 
 
 def test_what_ties_and_carries_a_neuron_is_told() -> None:

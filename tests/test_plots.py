@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 import minprune as mp
 from minprune import plots, worked
 from minprune.errors import DataError, FileError, PlanError, ShapeError
-from minprune.explaining.explanation import explain
+from minprune.explaining.explanation import Explanation, explain
 from minprune.figures.drawing import BLUE, ORANGE
 from minprune.scores import Criterion
 from minprune.truth import Agreement, agreement
@@ -37,13 +38,23 @@ def pruned(axes: Axes) -> list[int]:
     return [place for place, bar in enumerate(bars) if same_color(bar.get_facecolor(), ORANGE)]
 
 
+@cache
+def agreed_once() -> Agreement:
+    return agreed(["taylor"], finetune=mp.FineTune(1))
+
+
+@cache
+def explained_once() -> Explanation:
+    return explain(worked.network(), "dense1", 0, (worked.X, worked.TARGET), loss=worked.LOSS, progress=False)
+
+
 def drawn(kind: str) -> Figure:
     """A small figure of that kind."""
     W = np.random.default_rng(0).normal(size=(5, 6))
     if kind == "score_bars":
         return plots.score_bars([3, 1, 2, np.inf, 5], [1, 2], truth=[0.1, -0.1, 0, 0.3, 0.2], title="scores")
     if kind == "agreement_figure":
-        return plots.agreement_figure(agreed(["taylor"], finetune=mp.FineTune(1)))
+        return plots.agreement_figure(agreed_once())
     if kind == "accuracy_against_removed":
         return plots.accuracy_against_removed({"a": ([0, 0.5], [[0.9, 0.8]]), "b": ([0, 0.5], [[0.9, 0.4]])})
     if kind == "weight_images":
@@ -55,8 +66,7 @@ def drawn(kind: str) -> Figure:
     if kind == "pareto":
         return plots.pareto([0.9, 0.8, 0.7], [3e-5, 2e-5, 4e-5], [3000, 1000, 2000], 1, {"quality": 0.75}, title="a")
     if kind == "explain_figure":
-        data = (worked.X, worked.TARGET)
-        return plots.explain_figure(explain(worked.network(), "dense1", 0, data, loss=worked.LOSS, progress=False))
+        return plots.explain_figure(explained_once())
     assert kind == "speed_size", f"{kind}: draw one here, so that it is tested"
     return plots.speed_size({"parameters": (2000, 500)}, title="gains")
 

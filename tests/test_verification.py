@@ -13,6 +13,7 @@ import pytest
 from networks import EXAMPLES, SINGLE_INPUT, inputs, whole
 
 import minprune as mp
+from minprune.certificate import Record
 from minprune.cli import main
 from minprune.errors import DataError
 from minprune.nn import Graph
@@ -322,6 +323,16 @@ def test_the_command_exits_with_0_only_if_all_verifies(files: Any, capsys: pytes
     assert printed.err.startswith("minprune verify: NOT verified: step now")
     assert main(["verify", "model.npz"]) == 1
     assert "there is nothing to verify" in capsys.readouterr().err
+
+
+def test_an_exact_reduction_is_told_by_what_it_found() -> None:
+    net = mp.Sequential(mp.Dense(2, 4), mp.ReLU(), mp.Dense(4, 1), rng=0, dtype=np.float64)
+    net.params["dense1.W"] = [[1.0, -1.0], [-1.0, -2.0], [2.0, -2.0], [-3.0, 1.0]]
+    small = mp.reduce_exactly(net, (0, 1)).net
+    assert str(mp.verify(small)).startswith("1. reduce dead 1, duplicate 1\n")
+    assert str(mp.verify(mp.reduce_exactly(small, (0, 1)).net)).splitlines()[1] == "2. reduce nothing"
+    assert [str(Record("train", "", "", how=how)) for how in ({}, {"epochs": 2})] == ["train", "train (epochs=2)"]
+    assert str(Record("repair", "", "", how={"repair": "mean"})) == "repair mean"
 
 
 @pytest.mark.parametrize("name", [name for name in SINGLE_INPUT if "softmax" not in name])

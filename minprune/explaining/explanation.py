@@ -69,6 +69,10 @@ class Explanation:
         The truth: by how much the loss changes when it leaves alone; None without labels.
     labels : array (N,) or (N, K), or None
         The targets of the samples.
+    classes : tuple of str or None
+        The names of the classes, where the data have some.
+    numbered : str
+        What sample numbers count, from 0: "the training part" or "the data".
     portrait : Portrait
         Its weights, readers, strongest samples and twin.
     boundary : Boundary or None
@@ -92,6 +96,8 @@ class Explanation:
     terms: Terms | None
     cost: float | None
     labels: Array | None
+    classes: tuple[str, ...] | None
+    numbered: str
     portrait: Portrait
     boundary: Boundary | None
     dropped: tuple[int, ...]
@@ -110,8 +116,9 @@ class Explanation:
         return [int(i) for i in order[: self.top] if self.terms.values[i] != 0]
 
     def label_of(self, sample: int) -> Any:
-        """The target of a sample, as a plain value; None where there is none."""
-        return None if self.labels is None else self.labels[sample].tolist()
+        """The target of a sample, as a plain value; the name of its class where it has one; None without targets."""
+        label = None if self.labels is None else self.labels[sample].tolist()
+        return self.classes[label] if self.classes and isinstance(label, int) else label
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON; infinite numbers as text."""
@@ -251,6 +258,8 @@ def explain(
         terms=terms,
         cost=None if y is None else float(removal_costs(context, {group: [(int(j),)]})[group][0]),
         labels=y,
+        classes=getattr(getattr(data, "train", data), "classes", None),
+        numbered="the training part" if hasattr(data, "train") else "the data",
         portrait=look_at(context, int(j), top),
         boundary=None if decided is None else _boundary(decided, scores, group, int(j)),
         dropped=() if decided is None else tuple(decided.drop.get(group, [])),

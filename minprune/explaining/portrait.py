@@ -23,10 +23,32 @@ SMALLEST_SIDE = 4  # rows of 16, 25 … numbers are drawn as squares
 
 @dataclass(frozen=True)
 class Connection:
-    """A weight, and the neuron or the feature at its other end."""
+    """A weight, and the neuron or the feature at its other end.
+
+    Attributes
+    ----------
+    neuron : str
+    weight : float
+        Of several that lead there, such as the entries of a kernel, that of largest modulus.
+    entry : tuple of int
+        Which of the several: (row, column) in a kernel, or the place behind a flatten; empty where there is only one.
+
+    Examples
+    --------
+    >>> Connection("input[0]", -0.5, (1, 2)).name, Connection("dense1[3]", 0.25).name
+    ('input[0] at (1, 2)', 'dense1[3]')
+    """
 
     neuron: str
     weight: float
+    entry: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The other end, with the entry where there are several."""
+        if not self.entry:
+            return self.neuron
+        return f"{self.neuron} at {self.entry if len(self.entry) > 1 else self.entry[0]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +77,8 @@ class Portrait:
         Of what it puts out, over samples (places averaged).
     twin : (int, float) or None
         The neuron of its group whose outputs correlate most with its own, and the correlation.
+    places : int
+        How many numbers are read of it for one sample: 1, or the places of a channel.
     """
 
     made_by: tuple[str, ...]
@@ -68,6 +92,7 @@ class Portrait:
     mean: float
     std: float
     twin: tuple[int, float] | None
+    places: int
 
 
 def look_at(context: Context, j: int, top: int) -> Portrait:
@@ -80,7 +105,8 @@ def look_at(context: Context, j: int, top: int) -> Portrait:
     >>> context = Context(net, (net.neurons["dense1"],), np.array(X), None, "", 9, np.random.default_rng(0), False)
     >>> found = look_at(context, 2, 1)
     >>> found.incoming, found.readers["dense2"][1], found.strongest[0][1].__round__(6)
-    ((Connection(neuron='input[2]', weight=0.4),), (Connection(neuron='dense2[0]', weight=-0.7),), 0.858149)
+    ((Connection(neuron='input[2]', weight=0.4, entry=()),), (Connection(neuron='dense2[0]', weight=-0.7, entry=()),),
+     0.858149)
     """
     net, (group,) = context.net, context.groups
     makers = [piece for piece in group.produced if piece.array.endswith(".W") and len(piece.positions(j))]
@@ -91,7 +117,7 @@ def look_at(context: Context, j: int, top: int) -> Portrait:
         weights = np.take(net.params[makers[0].array], makers[0].positions(j)[0], axis=makers[0].axis)
         incoming = _incoming(net, makers[0], weights, top)
         source, image = _as_image(net, makers[0].array.rpartition(".")[0], weights)
-    largest, means = _outputs(context, j)
+    largest, means, places = _outputs(context, j)
     order = np.argsort(-largest, kind="stable")[:top]
     return Portrait(
         tuple(dict.fromkeys(piece.array.rpartition(".")[0] for piece in makers)),
@@ -104,24 +130,34 @@ def look_at(context: Context, j: int, top: int) -> Portrait:
         rows(context.x, order)[source] if isinstance(context.x, Mapping) else context.x[order],
         *(float(means[:, j].mean()), float(means[:, j].std())) if means.size else (0.0, 0.0),
         _twin(means, j),
+        places,
     )
 
 
-def _outputs(context: Context, j: int) -> tuple[Array, Array]:
-    """For every sample the largest number read of neuron j (N,), or (0,) where nobody reads it; and means (N, n)."""
+def _outputs(context: Context, j: int) -> tuple[Array, Array, int]:
+    """For every sample the largest number read of j (N,), or (0,) where nobody reads it; means (N, n); how many."""
     net, (group,) = context.net, context.groups
-    largest, means = [], []
+    largest, means, places = [], [], 0
     count = -(-context.count // context.batch_size)
     for x, _ in track(context.batches(), "activations", show=context.progress, total=count if group.reads else 0):
         values = net.run(net.take(x), net.arrays)
         seen = [values[read.value].astype(np.float64) for read in group.reads]
         mine = [a[:, read.owner == j].reshape(len(a), -1) for a, read in zip(seen, group.reads, strict=True)]
         together = np.concatenate([np.zeros((len(next(iter(values.values()))), 0)), *mine], axis=1)
+        places = together.shape[1]
         largest.append(together.max(axis=1) if together.size else np.zeros(0))
         total = sum(read.per_neuron(a, group.size) for a, read in zip(seen, group.reads, strict=True))
         entries = sum(read.per_neuron(np.ones_like(a), group.size) for a, read in zip(seen, group.reads, strict=True))
         means.append(np.asarray(total) / np.maximum(entries, 1))
-    return np.concatenate(largest), np.concatenate(means)
+    return np.concatenate(largest), np.concatenate(means), places
+
+
+def _strongest(weights: Array) -> tuple[Array, list[tuple[int, ...]]]:
+    """Of every row (n, …) the entry of largest modulus (n,), and which it is; () where there is no other."""
+    flat = weights.reshape(len(weights), -1)
+    best = np.abs(flat).argmax(axis=1)
+    where = zip(*np.unravel_index(best, weights.shape[1:]), strict=True) if flat.shape[1] > 1 else [()] * len(best)
+    return flat[np.arange(len(best)), best], [tuple(map(int, entry)) for entry in where]
 
 
 def _twin(means: Array, j: int) -> tuple[int, float] | None:
@@ -140,10 +176,10 @@ def _twin(means: Array, j: int) -> tuple[int, float] | None:
 def _incoming(net: Graph, piece: Slice, weights: Array, top: int) -> tuple[Connection, ...]:
     """The strongest weights; of a filter, one number for every channel: the weight of largest modulus."""
     layer = piece.array.rpartition(".")[0]
-    flat = weights.reshape(len(weights), -1)
-    strongest = np.take_along_axis(flat, np.abs(flat).argmax(axis=1)[:, None], axis=1)[:, 0]
+    strongest, entries = _strongest(weights)
     names = _names(net, net.nodes[layer].inputs[0])
-    return tuple(Connection(names(int(i)), float(strongest[i])) for i in np.argsort(-np.abs(strongest))[:top])
+    order = np.argsort(-np.abs(strongest))[:top]
+    return tuple(Connection(names(int(i)), float(strongest[i]), entries[i]) for i in order)
 
 
 def _names(net: Graph, value: str) -> Any:
@@ -169,11 +205,11 @@ def _readers(net: Graph, group: NeuronGroup, j: int, top: int) -> dict[str, tupl
             continue
         layer = piece.array.rpartition(".")[0]
         columns = np.take(net.params[piece.array], piece.positions(j), axis=piece.axis)
-        flat = columns.reshape(len(columns), -1).astype(np.float64)  # (O, weights of j)
-        strongest = np.take_along_axis(flat, np.abs(flat).argmax(axis=1)[:, None], axis=1)[:, 0]
+        columns = columns.astype(np.float64)  # (O, weights of j), of a convolution (O, 1, kernel)
+        strongest, entries = _strongest(columns[:, 0] if columns.shape[1] == 1 else columns)
         order = np.argsort(-np.abs(strongest), kind="stable")[:top]
-        best = tuple(Connection(f"{layer}[{k}]", float(strongest[k])) for k in order)
-        found[layer] = (float(np.sqrt((flat**2).sum())), best)
+        best = tuple(Connection(f"{layer}[{k}]", float(strongest[k]), entries[k]) for k in order)
+        found[layer] = (float(np.sqrt((columns**2).sum())), best)
     return found
 
 

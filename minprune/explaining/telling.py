@@ -34,6 +34,7 @@ def _what(found: Explanation) -> str:
     ]
     if found.cost is not None:
         lines.append(f"  the truth: without it the loss changes by {found.cost:+.6g} (leave one out)")
+    lines.append(f"  sample numbers below count {found.numbered}, from 0")
     return "\n".join(lines)
 
 
@@ -72,8 +73,13 @@ def _strongest_samples(found: Explanation) -> str:
     body = [(str(n), str(found.label_of(n)), a) for n, a in found.portrait.strongest]
     twin = found.portrait.twin
     like = f"\nmost like it: {found.group}[{twin[0]}], correlation {twin[1]:.3f}" if twin else ""
-    title = f"strongest samples (put out on average {found.portrait.mean:.4g} ± {found.portrait.std:.4g})"
-    return f"{title}\n{_indented(table(('sample', 'label', 'activation'), body, left=2))}{like}"
+    places, average = found.portrait.places, f"{found.portrait.mean:.4g} ± {found.portrait.std:.4g}"
+    if places > 1:
+        title = f"strongest samples, by the largest of {places:,} numbers read of it (their average: {average})"
+    else:
+        title = f"strongest samples (put out on average {average})"
+    head = ("sample", "label", "activation" if places == 1 else "largest")
+    return f"{title}\n{_indented(table(head, body, left=2))}{like}"
 
 
 def _weights(found: Explanation) -> str:
@@ -90,7 +96,7 @@ def _indented(text: str) -> str:
 
 
 def _listed(connections: Sequence[Connection]) -> str:
-    return ", ".join(f"{c.neuron} {c.weight:+.4g}" for c in connections)
+    return ", ".join(f"{c.name} {c.weight:+.4g}" for c in connections)
 
 
 def _plugged_in(terms: Terms, shown: list[int]) -> str:

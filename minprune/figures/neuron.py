@@ -59,9 +59,10 @@ def explain_figure(found: Explanation) -> Figure:
     if not shown:
         panels[1].set_title("nobody reads what it puts out", loc="left", fontsize=9)
         panels[1].set_axis_off()
+    most = "at most " if found.portrait.places > 1 else ""
     for axes, (n, activation), sample in zip(panels[1:], shown, _samples(found), strict=False):
         _sample(axes, sample)
-        axes.set_title(f"{_named(found, n)}\nputs out {activation:.4g}", loc="left", fontsize=8)
+        axes.set_title(f"{_named(found, n)}\nputs out {most}{activation:.4g}", loc="left", fontsize=8)
     terms, readers, place = below.subplots(1, 3, width_ratios=(1.2, 1.0, 1.0))
     _terms(terms, found)
     _readers(readers, found)
@@ -72,13 +73,13 @@ def explain_figure(found: Explanation) -> Figure:
 
 def _named(found: Explanation, sample: int) -> str:
     label = found.label_of(sample)
-    return f"sample {sample}, class {label}" if isinstance(label, int) else f"sample {sample}"
+    return f"sample {sample}, class {label}" if isinstance(label, int | str) else f"sample {sample}"
 
 
 def _title(found: Explanation) -> str:
     verdict = "" if found.boundary is None else " – goes" if found.boundary.goes else " – stays"
     truth = "" if found.cost is None else f"; without it the loss changes by {found.cost:+.3g}"
-    return f"{found.group}[{found.j}]{verdict}: {found.criterion} {found.score:.4g}{truth}"
+    return f"{found.group}[{found.j}]{verdict}: {found.criterion} {found.score:.4g}{truth}; samples of {found.numbered}"
 
 
 def _weights(axes: Axes, found: Explanation) -> None:
@@ -86,7 +87,7 @@ def _weights(axes: Axes, found: Explanation) -> None:
     image = found.portrait.image
     axes.set_title("reads with", loc="left", fontsize=9)
     if image is None:
-        _bars(axes, [c.neuron for c in found.portrait.incoming], [c.weight for c in found.portrait.incoming])
+        _bars(axes, [c.name for c in found.portrait.incoming], [c.weight for c in found.portrait.incoming])
         return
     scale = float(np.nanmax(np.abs(image))) or 1.0
     drawn = axes.imshow(_sheet(image[:MOST_CHANNELS]), cmap="RdBu_r", vmin=-scale, vmax=scale)
@@ -162,7 +163,7 @@ def _readers(axes: Axes, found: Explanation) -> None:
     axes.set_title("read by", loc="left", fontsize=9)
     all_ = [c for _, strongest in found.portrait.readers.values() for c in strongest]
     best = sorted(all_, key=lambda c: -abs(c.weight))[: found.top]
-    _bars(axes, [c.neuron for c in best], [c.weight for c in best])
+    _bars(axes, [c.name for c in best], [c.weight for c in best])
     axes.set_xlabel("weight", fontsize=8)
 
 

@@ -57,7 +57,10 @@ def _entry(index: tuple[int, ...]) -> str:
 
 def _number(x: Array, value: float) -> Any:
     """A setting as a plain number, so that float32 stays float32; among rationals as a rational."""
-    return Fraction(value) if x.dtype == object else float(value)
+    if x.dtype == object:
+        return Fraction(value)
+    most = float(np.finfo(x.dtype).max) if x.dtype.kind == "f" else np.inf  # no float16 holds the largest float32
+    return min(max(float(value), -most), most)
 
 
 class PReLU(Op):

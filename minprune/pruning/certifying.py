@@ -71,6 +71,8 @@ def certify(masked: Graph, small: Graph, data: Any = None, claim: str = REMOVED)
     if floating:
         sample, *output = (int(i) for i in worst)
         one = {name: value[[sample]] for name, value in masked.take(xs).items()}
+        # Twice, since both networks round; and twice again for what is not of first order in the rounding unit, and
+        # for a ReLU whose input rounding carries over its kink, which the sum of slopes does not see.
         bound = 4 * rounding_bound(masked, one, tuple(output))
     return Certificate(largest, bound, largest <= bound, inputs, claim)
 

@@ -58,7 +58,7 @@ class PruneResult:
         Of the last fine-tuning.
     evaluated_on : str
         "validation" or "training" data.
-    strategy : Global, PerLayer or Threshold
+    strategy : Global, PerLayer, Threshold or Budget
         As given.
     dense : dict
         Group -> how many neurons it had.

@@ -104,7 +104,7 @@ def prune_while_training(
         The training part is used.
     criterion : str or GateCriterion
         One that is made of gradients by the gates: ``taylor_squared`` is the mean of $(\sum_p a\, g)^2$.
-    strategy : Global, PerLayer or Threshold
+    strategy : Global, PerLayer, Threshold or Budget
         Its fraction is what is gone in the end.
     epochs : int
         How long.
