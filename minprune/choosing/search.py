@@ -204,5 +204,5 @@ def _chosen(candidates: list[Candidate], wish: Wish) -> Candidate:
     raise PlanError(
         f"none of {len(candidates)} networks meets {wish}; the nearest is {near}: "
         f"{dense.quality - near.quality:.4f} lost, {duration(near.seconds)}, {near.cost('bytes'):,.0f} bytes. "
-        "allow more, or try other strategies or fine-tuning"
+        "Allow more, or try other strategies or fine-tuning"
     )

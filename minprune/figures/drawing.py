@@ -18,6 +18,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike
 
 from ..errors import DataError, FileError, PlanError, ShapeError
@@ -60,6 +61,8 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # laid out once: every further layout would move things by a hair
+        for axes in figure.axes:  # and the layout itself is not the same to the last bit every time
+            axes.set_position(Bbox(axes.get_position(original=True).get_points().round(9)))
     # An SVG's inner names are salted hashes; by default the salt is drawn anew for every file.
     with matplotlib.rc_context({"svg.hashsalt": "minprune"}), atomic_write(path) as file:
         figure.savefig(file, format=suffix[1:], dpi=DPI, metadata=METADATA[suffix])
