@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -34,11 +35,16 @@ class Session:
         self.before = termios.tcgetattr(self.slave)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "minprune", *words],
-            preexec_fn=lambda: os.login_tty(self.slave),
+            preexec_fn=self._as_a_person_starts_it,
             close_fds=True,
             pass_fds=(self.slave,),
             env={**os.environ, "TERM": "xterm", **environment},
         )
+
+    def _as_a_person_starts_it(self) -> None:
+        """A shell's background job ignores Ctrl-C, and what it starts inherits that: a person's command does not."""
+        os.login_tty(self.slave)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     def read(self, until: str) -> str:
         """What is written until a text comes, or 20 seconds have passed."""
