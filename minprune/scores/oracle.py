@@ -208,8 +208,12 @@ class Batch:
             before = sets[i - 1] if i else ()
             grown = 0 < len(before) < len(members) and list(members[: len(before)]) == list(before)
             rest, leaving = (without[i - 1], members[len(before) :]) if grown else (z, members)
-            own = {"W": W[:, _within(columns, leaving)]}  # no bias
-            np.subtract(rest, layer.forward(own, a[:, _within(read.owner, leaving)]), out=without[i])
+            own, part = W[:, _within(columns, leaving)], a[:, _within(read.owner, leaving)]
+            if own.ndim == 2 and part.shape[1] == 1:  # an outer product: a matrix product of one column is 3 x slower
+                taken = np.multiply(part, own.T, out=without[i])
+            else:
+                taken = layer.forward({"W": own}, part)  # no bias
+            np.subtract(rest, taken, out=without[i])
         return without.reshape(-1, *z.shape[1:])
 
 
