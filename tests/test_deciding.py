@@ -11,7 +11,7 @@ from networks import EXAMPLES
 import minprune as mp
 from minprune.errors import PlanError, StructureError
 from minprune.pruning.deciding import Strategy, Threshold
-from minprune.pruning.ranking import NORMALISATIONS, comparable, lowest, removal_order
+from minprune.pruning.ranking import NORMALISATIONS, comparable, removal_order
 from minprune.scores import Scores
 
 INF = float("inf")
@@ -67,8 +67,20 @@ def test_too_many_are_refused_with_what_to_do() -> None:
         mp.decide(scores(a=[1, 2, 3], b=[4, 5]), mp.Global(1.0))
     with pytest.raises(PlanError, match="a: 3 of 3 neurons were to go, but 1 must stay; take less"):
         mp.decide(scores(a=[1, 2, 3]), mp.PerLayer(1.0))
-    with pytest.raises(PlanError, match="a: 1 neurons were to go, but only 0 have a finite score; take less"):
+    with pytest.raises(PlanError, match="a: 1 neurons were to go, but only 0 can: others have a score of"):
         mp.decide(scores(a=[INF, INF]), mp.PerLayer(1))
+
+
+def test_the_last_neuron_of_one_of_several_layers_that_make_a_group_stays_and_the_next_goes_instead() -> None:
+    net = EXAMPLES["tied across concat"]()  # a makes neurons 0 and 1, b the rest
+    made = Scores("by hand", {"a": np.arange(1.0, net.neurons["a"].size + 1)}, net=net)
+    for strategy in (mp.PerLayer(2), mp.Global(2)):
+        plan = mp.decide(made, strategy)
+        assert plan.drop == {"a": [0, 2]}
+        assert mp.remove(net, plan).certificate.ok
+        assert "1 held back by the floor" in str(plan.evidence["a"])
+    with pytest.raises(PlanError, match=rf"a: {made['a'].size - 1} neurons were to go, but only .* the last of their"):
+        mp.decide(made, mp.PerLayer(made["a"].size - 1))
 
 
 def test_an_output_that_is_to_lose_neurons_is_called_one() -> None:
@@ -123,13 +135,13 @@ def test_at_a_tie_the_lower_index_and_the_earlier_group_go_first() -> None:
 
 
 def test_an_infinite_score_is_never_dropped() -> None:
-    assert lowest(np.array([INF, 1, INF, 0])) == [3, 1]
+    assert removal_order(scores(a=[INF, 1, INF, 0])) == [("a", 3), ("a", 1)]
     assert drop(mp.Global(1), a=[INF, 5], b=[INF, INF]) == {"a": [1]}
     for how in ALONE:
         assert drop(mp.Global(2, normalise=how), a=[INF, 5, 1], b=[INF, INF]) == {"a": [1, 2]}
         with pytest.raises(PlanError, match=r"Global: 1 more neurons were to go, but 1 of each .* a score of \+∞"):
             drop(mp.Global(3, normalise=how), a=[INF, 5, 1], b=[INF, INF])
-    with pytest.raises(PlanError, match="a: 2 neurons were to go, but only 1 have a finite score"):
+    with pytest.raises(PlanError, match="a: 2 neurons were to go, but only 1 can: others"):
         drop(mp.PerLayer(2), a=[INF, 5, INF, INF])
     assert drop(mp.Threshold(absolute=INF), a=[INF, 5]) == {"a": [1]}
 

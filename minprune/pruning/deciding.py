@@ -16,7 +16,7 @@ from ..errors import PlanError
 from ..neurons import check_neuron
 from ..scores import Scores
 from .plan import Plan
-from .ranking import by_group, how_many, lowest, removal_order
+from .ranking import by_group, how_many, removal_order
 from .reasons import evidence
 from .sizes import sizes_without
 
@@ -222,17 +222,17 @@ class PerLayer:
         return counts
 
     def choose(self, scores: Scores) -> dict[str, list[int]]:
-        """The lowest of every group."""
+        """The lowest of every group, but for the last that one of several layers has in it."""
         self._refuse_outputs(scores)
-        drop = {}
-        for group, count in self.counts({group: len(values) for group, values in scores.items()}).items():
-            candidates = lowest(scores[group])
-            if count > len(candidates):
+        counts = self.counts({group: len(values) for group, values in scores.items()})
+        order = by_group(removal_order(scores, at_least=self.at_least), scores)
+        for group, count in counts.items():
+            if count > len(order[group]):
                 raise PlanError(
-                    f"{group}: {count} neurons were to go, but only {len(candidates)} have a finite score; take less"
+                    f"{group}: {count} neurons were to go, but only {len(order[group])} can: others have a score of "
+                    "+∞, or are the last of their layer; take less"
                 )
-            drop[group] = candidates[:count]
-        return drop
+        return {group: order[group][:count] for group, count in counts.items()}
 
     def _refuse_outputs(self, scores: Scores) -> None:
         """Say of a named group without scores why it has none, where the network tells."""

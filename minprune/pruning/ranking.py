@@ -16,18 +16,6 @@ from .sizes import Neuron, macs_saved
 NORMALISATIONS = ("none", "mean", "max", "l2", "rank", "mac")
 
 
-def lowest(values: Vector) -> list[int]:
-    """Indices from the lowest finite score up, lower index first at a tie; +∞ left out.
-
-    Examples
-    --------
-    >>> lowest(np.array([2.0, 1.0, np.inf, 1.0]))
-    [1, 3, 0]
-    """
-    order = np.argsort(values, kind="stable")
-    return [int(j) for j in order if values[j] < np.inf]
-
-
 def how_many(given: float, size: int, name: str) -> int:
     """How many of `size` neurons a fraction or a count means.
 

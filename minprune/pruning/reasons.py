@@ -78,14 +78,15 @@ def evidence(scores: Scores, normalise: str | None, drop: Mapping[str, list[int]
     """
     goes = {group: np.isin(np.arange(len(values)), drop.get(group, [])) for group, values in scores.items()}
     levels = scores if normalise is None else comparable(scores, normalise)
-    limit = max((float(levels[group][mine].max()) for group, mine in goes.items() if mine.any()), default=-np.inf)
+    highest = {group: levels[group][mine].max(initial=-np.inf) for group, mine in goes.items()}
+    limits = highest if normalise is None else dict.fromkeys(highest, max(highest.values(), default=-np.inf))
     return {
         group: Evidence(
             size=len(values),
             gone=_span(values[goes[group]]),
             stay=_span(values[~goes[group] & (values < np.inf)]),
             infinite=int(np.isposinf(values).sum()),
-            held=0 if normalise is None else int((~goes[group] & (levels[group] < limit)).sum()),
+            held=int((~goes[group] & (levels[group] < limits[group])).sum()),
         )
         for group, values in scores.items()
     }
