@@ -13,9 +13,20 @@ import numpy as np
 
 from minprune.kernels.cases import Case, bound, cases
 from minprune.kernels.dense import affine_grad_W_kernel, affine_grad_x_kernel, affine_kernel
+from minprune.kernels.leaving import outputs_kernel, sums_kernel
+from minprune.kernels.losses import label_losses_kernel
 from minprune.ops.affine import affine, affine_grad_W, affine_grad_x
+from minprune.ops.losses import label_losses
+from minprune.scores.leaving import outputs_without, sums_without
 
-KERNELS = {affine: affine_kernel, affine_grad_x: affine_grad_x_kernel, affine_grad_W: affine_grad_W_kernel}
+KERNELS = {
+    affine: affine_kernel,
+    affine_grad_x: affine_grad_x_kernel,
+    affine_grad_W: affine_grad_W_kernel,
+    label_losses: label_losses_kernel,
+    sums_without: sums_kernel,
+    outputs_without: outputs_kernel,
+}
 
 
 def check(reference: Callable[..., Any], case: Case) -> None:
