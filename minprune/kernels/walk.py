@@ -10,7 +10,7 @@ A dense layer walks over all rows of X (`columns` is None); CSR over those of on
 rows × 1 over those that the block's neurons have in common. It is the same code, with other strides:
 
                  rows   vectors   A[i, p]
-    dense        8      2         W[i0 + i, k0 + p]                  X: 2 loads, W: 8 loads, 16 multiply-adds
+    dense        8      2         W[tile, k0 + p, i]                 X: 2 loads, W: 8 loads, 16 multiply-adds
     CSR          1      4         values[start + p]                  X: 4 loads, W: 1 load, 4 multiply-adds
     R×1 blocks   R      4, 2, 1   values[start + p, i]               R · vectors multiply-adds, as many sums
 
@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir
 from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
@@ -32,16 +31,15 @@ from .vectors import BYTES, INDEX, TILE, Emitter, N, Value
 VECTORS = 4  # in a strip
 
 
-def walk_loops(rows, vectors, A, a0, down, along, present, columns, p0, count, X, x0, bias, i0, Y, y0, first, relu):
+def walk_loops(rows, vectors, A, a0, down, along, columns, p0, count, X, x0, bias, i0, Y, y0, first, relu):
     """Y[y0:][i, l] = start + Σ_p A[a0 + i·down + p·along] · X[x0:][columns[p0 + p], l], for `rows` neurons.
 
     A, X and Y are flat, and a row of X and of Y has `VECTORS` vectors, of which `vectors` are computed. The start is
-    bias[i0 + i] where it is the first part of the sum, and otherwise what Y holds. Of A there are only `present` rows;
-    the others repeat the last one.
+    bias[i0 + i] where it is the first part of the sum, and otherwise what Y holds.
     """
     lanes = BYTES // X.itemsize
     for i in range(rows):
-        row = a0 + min(i, present - 1) * down
+        row = a0 + i * down
         for at in range(vectors * lanes):
             y = y0 + i * VECTORS * lanes + at
             total = bias[i0 + i] if first else Y[y]
@@ -55,24 +53,23 @@ class Steps:
     """Where the walk reads: the numbers of A for every row, and the row of X at each step."""
 
     def __init__(self, e: Emitter, kinds: Any, args: Any, rows: int) -> None:
-        A, a0, down, along, present, columns, p0, X, x0 = args
+        A, a0, down, along, columns, p0, X, x0 = args
         self.e, self.along, self.columns = e, along, None
         start, _ = e.array(kinds[2], A)
-        size, last = e.index(e.size), e.builder.sub(present, e.index(1))
-        there = [
-            e.builder.select(e.builder.icmp_signed("<", e.index(i), last), e.index(i), last) for i in range(rows)
-        ]
-        self.rows = [e.at(start, (e.builder.add(a0, e.builder.mul(i, down)), size)) for i in there]
-        self.x = e.at(e.array(kinds[10], X)[0], (x0, size))
-        if not isinstance(kinds[7], types.NoneType):
-            self.kind = e.context.get_data_type(kinds[7].dtype)
-            found, _ = e.array(kinds[7], columns)
+        size = e.index(e.size)
+        self.rows = [e.at(start, (a0, size), (e.builder.mul(e.index(i), down), size)) for i in range(rows)]
+        self.x = e.at(e.array(kinds[9], X)[0], (x0, size))
+        if not isinstance(kinds[6], types.NoneType):
+            self.kind = e.context.get_data_type(kinds[6].dtype)
+            found, _ = e.array(kinds[6], columns)
             self.columns = e.at(found, (p0, e.index(self.kind.width // 8)))
 
     def numbers(self, p: Value) -> list[Value]:
         """A[i, p] of every row, in all lanes."""
         e = self.e
-        return [e.spread(e.load(e.at(row, (e.builder.mul(p, self.along), e.index(e.size))), e.number)) for row in self.rows]
+        return [
+            e.spread(e.load(e.at(row, (e.builder.mul(p, self.along), e.index(e.size))), e.number)) for row in self.rows
+        ]
 
     def vectors(self, p: Value, count: int) -> list[Value]:
         """The row of X that step p reads."""
@@ -88,13 +85,13 @@ def emit_walk(context: Any, builder: Any, signature: Any, args: Any) -> Value:
     """`walk_loops` in registers."""
     kinds = signature.args
     rows, vectors = (kind.literal_value for kind in kinds[:2])
-    _, _, A, a0, down, along, present, columns, p0, count, X, x0, bias, i0, Y, y0, first, relu = args
-    e = Emitter(context, builder, kinds[10].dtype)
-    steps = Steps(e, kinds, (A, a0, down, along, present, columns, p0, X, x0), rows)
-    y = e.at(e.array(kinds[14], Y)[0], (y0, e.index(e.size)))
+    _, _, A, a0, down, along, columns, p0, count, X, x0, bias, i0, Y, y0, first, relu = args
+    e = Emitter(context, builder, kinds[9].dtype)
+    steps = Steps(e, kinds, (A, a0, down, along, columns, p0, X, x0), rows)
+    y = e.at(e.array(kinds[13], Y)[0], (y0, e.index(e.size)))
     places = [[e.at(y, (e.index(i * VECTORS + j), e.index(BYTES))) for j in range(vectors)] for i in range(rows)]
     sets = [[[cgutils.alloca_once(builder, e.vector) for _ in range(vectors)] for _ in range(rows)] for _ in range(2)]
-    starts, _ = e.array(kinds[12], bias)
+    starts, _ = e.array(kinds[11], bias)
     with builder.if_else(first) as (then, otherwise):
         with then:
             for i in range(rows):
@@ -138,11 +135,11 @@ def emit_walk(context: Any, builder: Any, signature: Any, args: Any) -> Value:
 
 
 @intrinsic(prefer_literal=True)  # rows and vectors decide which instructions there are
-def walk_vectors(typing, rows, vectors, A, a0, down, along, present, columns, p0, count, X, x0, bias, i0, Y, y0, first, relu):
+def walk_vectors(typing, rows, vectors, A, a0, down, along, columns, p0, count, X, x0, bias, i0, Y, y0, first, relu):
     """`walk_loops` as instructions."""
     flag = types.boolean
     return (
-        types.void(rows, vectors, A, N, N, N, N, columns, N, N, X, N, bias, N, Y, N, flag, flag),
+        types.void(rows, vectors, A, N, N, N, columns, N, N, X, N, bias, N, Y, N, flag, flag),
         emit_walk,
     )
 
