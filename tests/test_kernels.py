@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_checks import KERNELS, check
+from kernel_checks import KERNELS, WAYS, check, check_way
 
 import minprune as mp
 from minprune import backends
@@ -52,6 +52,13 @@ def in_a_process(*words: str, **environ: str) -> subprocess.CompletedProcess[str
 def test_a_kernel_agrees_with_its_reference_on_every_case(reference: Any, dtype: Any) -> None:
     for case in cases(reference, dtype):
         check(reference, case)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_a_program_agrees_with_affine_on_every_case(way: str, dtype: Any) -> None:
+    for case in cases(affine, dtype):
+        check_way(way, case)
 
 
 def test_every_function_with_a_kernel_has_cases() -> None:

@@ -86,7 +86,7 @@ def tiled(W: Array) -> Array:
     J, I = W.shape  # noqa: E741
     rows = np.zeros((-(-J // ROWS) * ROWS, I), W.dtype)
     rows[:J] = W
-    return aligned_copy(rows.reshape(-1, ROWS, I).swapaxes(1, 2))
+    return aligned_copy(rows.reshape(len(rows) // ROWS, ROWS, I).swapaxes(1, 2))
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
@@ -96,6 +96,12 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     memory = np.zeros(size + 64 // dtype.itemsize, dtype)
     start = -memory.ctypes.data % 64 // dtype.itemsize
     return memory[start : start + size].reshape(shape)
+
+
+def strip_buffer(count: int, features: int, dtype: Any) -> Array:
+    """Room for so many samples."""
+    L = lanes(dtype)
+    return aligned((-(-count // L), padded(features), L), dtype)
 
 
 def aligned_copy(array: Array) -> Array:
@@ -182,8 +188,8 @@ class Parts:
     def of(cls, matrix: SparseMatrix) -> Parts:
         """Sort a matrix's blocks, of R×1 with R 1, 4 or 16, by parts."""
         R = matrix.block[0]
-        lengths = np.diff(np.asarray(matrix.offsets, dtype=np.int64))
-        row = np.repeat(np.arange(len(lengths)), lengths)
+        lengths: Array = np.diff(matrix.offsets.astype(np.int64))
+        row: Array = np.repeat(np.arange(len(lengths)), lengths)
         columns = matrix.columns.astype(np.int64)
         count = max(1, -(-matrix.shape[1] // PART))
         key = columns // PART * len(lengths) + row

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import StructureError
-from ..kernels.strips import PADDED, aligned, aligned_copy, padded, tiled
+from ..kernels.strips import PADDED, aligned, aligned_copy, padded, strip_buffer, tiled
 from ..layers import Dense, ReLU
 from ..nn import Graph
 from ..ops import Array
@@ -158,7 +158,7 @@ class Builder:
 def buffer(shape: tuple[int, ...], form: str, count: int, dtype: Any) -> Array:
     """Room for a value of so many samples, in rows or in strips."""
     if form == "strips":
-        return kinds.strip_buffer(count, prod(shape), dtype)
+        return strip_buffer(count, prod(shape), dtype)
     return aligned((count, *shape), dtype)
 
 

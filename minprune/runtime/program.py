@@ -14,12 +14,12 @@ import numpy as np
 from ..backends import backend
 from ..errors import DtypeError, MinpruneError, ShapeError
 from ..kernels.gemm import NOTHING
+from ..kernels.machine import machine
 from ..nn import Graph
 from ..ops import Array
 from ..reports import table
 from .building import Builder, buffer, shortest
 from .folding import folded
-from .machine import machine
 from .steps import LayerRows, ProductRows, Step, Workspace, panel_room
 
 CHUNK = 128  # samples that go through the program together: their values stay in the L2 cache
@@ -191,6 +191,13 @@ class Program:
         return f"<Program of {len(self.steps)} steps for batches of {self.batch_size}, {self.threads} thread(s)>"
 
 
+def _threads_of(asked: str) -> int:
+    """The number of threads that the environment asks for."""
+    if not asked.isdecimal() or int(asked) < 1:
+        raise MinpruneError(f"{VARIABLE} is {asked!r}, expected a whole number of at least 1")
+    return int(asked)
+
+
 def compile_network(net: Graph, batch_size: int = 1, threads: int | None = None) -> Program:
     """Make a network ready to run fast: fold, fuse, plan memory, and choose a kernel for every layer by trying them.
 
@@ -232,7 +239,7 @@ def compile_network(net: Graph, batch_size: int = 1, threads: int | None = None)
     if net.dtype not in NOTHING:
         raise DtypeError(f"compile: the network holds {net.dtype}, expected float32 or float64; use astype")
     if threads is None:
-        threads = int(os.environ.get(VARIABLE, "1") or 1)
+        threads = _threads_of(os.environ.get(VARIABLE, "") or "1")
     for name, value in (("batch_size", batch_size), ("threads", threads)):
         if not isinstance(value, int | np.integer) or value < 1:
             raise MinpruneError(f"compile: {name} is {value!r}, expected a whole number of at least 1")

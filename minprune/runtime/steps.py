@@ -15,7 +15,7 @@ import numpy as np
 
 from ..kernels.gemm import gemm
 from ..kernels.rows import dense_rows, sparse_rows
-from ..kernels.strips import Parts, aligned, dense_strips, from_strips, lanes, padded, sparse_strips, to_strips
+from ..kernels.strips import Parts, dense_strips, from_strips, sparse_strips, to_strips
 from ..kernels.vectors import BYTES, VECTORS
 from ..layers import Layer
 from ..ops import Array
@@ -180,12 +180,6 @@ class LayerStrips(LayerRows):
             arrays[self.target][:strips, : result.shape[1]] = result
 
         return call
-
-
-def strip_buffer(count: int, features: int, dtype: Any) -> Array:
-    """Room for so many samples."""
-    L = lanes(dtype)
-    return aligned((-(-count // L), padded(features), L), dtype)
 
 
 def panel_room(inputs: int, outputs: int, dtype: Any) -> int:

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.keeping import compiled, read
-from ..kernels.strips import aligned, dense_strips, padded, tiled
-from .steps import strip_buffer
+from .keeping import compiled, read
+from .strips import aligned, dense_strips, padded, strip_buffer, tiled
 
 ROUNDS = 20
 
