@@ -2,10 +2,11 @@
 
     python bench/leave_one_out.py [--threads 1] [--samples 10000] [--rounds 5]
 
-Both backends, each counted in passes of its own. An MLP 784-300-100-10 (400 hidden neurons) in float32 on random images: the time does not depend on what is in them, but
-for neurons that are 0 on all samples, which cost nothing, so they are counted. Pass and scores take turns; medians, and
-the ratio of each pair. The naive way, a pass for every neuron, costs as many passes as there are neurons. LeNet-5
-(6-16-120, 142 neurons) on a tenth of the samples for context.
+Both backends, each counted in passes of its own. An MLP 784-300-100-10 (400 hidden neurons) in float32 on random
+images: what is in them matters only in that a neuron which is 0 on a sample costs nothing there; neurons that are 0 on
+all samples are counted. Pass and scores take turns; medians, and the ratio of each pair. The naive way, a pass for
+every neuron, costs as many passes as there are neurons. LeNet-5 (6-16-120, 142 neurons) on a tenth of the samples for
+context.
 """
 
 from __future__ import annotations
