@@ -16,6 +16,7 @@ from minprune.kernels.cases import Case, bound, cases
 from minprune.kernels.dense import affine_grad_W_kernel, affine_grad_x_kernel, affine_kernel
 from minprune.kernels.leaving import outputs_kernel, sums_kernel
 from minprune.kernels.losses import label_losses_kernel
+from minprune.kernels.optimisers import adam_kernel, momentum_kernel
 from minprune.kernels.rows import dense_rows, sparse_rows
 from minprune.kernels.strips import (
     PADDED,
@@ -29,6 +30,7 @@ from minprune.kernels.strips import (
 )
 from minprune.ops.affine import affine, affine_grad_W, affine_grad_x
 from minprune.ops.losses import label_losses
+from minprune.optim import adam_step, momentum_step
 from minprune.runtime.steps import csr, parts_of
 from minprune.scores.leaving import outputs_without, sums_without
 
@@ -71,6 +73,32 @@ def on_strips(x: Any, W: Any, b: Any, rows: int = 0) -> Any:
     return y
 
 
+# Steps of optimisers change their arguments: kernel, how many arrays, and what else they are given.
+SHAPES = ((), (0,), (1,), (13,), (17, 3), (300, 784), (5, 4, 3, 3))
+IN_PLACE: dict[Any, tuple[Any, int, tuple[tuple[Any, ...], ...]]] = {
+    momentum_step: (momentum_kernel, 3, ((0.1, 0.9, False), (0.01, 0.5, True))),
+    adam_step: (adam_kernel, 4, ((1e-3, (0.9, 0.999), 1e-8, 1), (0.1, (0.5, 0.9), 1e-3, 7))),
+}
+
+
+def check_in_place(reference: Callable[..., Any], dtype: Any, shapes: Any = SHAPES) -> None:
+    """Fail where a step leaves other numbers than its reference, by more than a few units in the last place."""
+    kernel, count, settings = IN_PLACE[reference]
+    rng = np.random.default_rng(0)
+    for shape in shapes:
+        for setting in settings:
+            start = [np.asarray(rng.standard_normal(shape)).astype(dtype) for _ in range(count)]
+            start[-1] = np.abs(start[-1])  # Adam's average of squares
+            got, expected = [a.copy() for a in start], [a.copy() for a in start]
+            kernel(*got, *setting)
+            reference(*expected, *setting)
+            assert shape == (0,) or not np.array_equal(got[0], start[0]), f"{reference.__name__}: nothing was done"
+            for place, (one, other) in enumerate(zip(got, expected, strict=True)):
+                scale = np.abs(start[place]) + np.abs(other) + np.abs(other - start[place]) + np.abs(start[1])
+                far = np.abs(one - other) > 8 * np.finfo(dtype).eps * scale
+                assert not far.any(), f"{reference.__name__}, {shape}, argument {place}: {one} instead of {other}"
+
+
 # Other ways to compute `affine`, which programs choose from.
 WAYS: dict[str, Callable[..., Any]] = {
     "rows": on_rows,
@@ -111,6 +139,8 @@ if __name__ == "__main__":
     for function in KERNELS:
         for one in cases(function, np.dtype(sys.argv[1]), large="small" not in sys.argv):
             check(function, one)
+    for function in IN_PLACE:
+        check_in_place(function, np.dtype(sys.argv[1]), SHAPES[:5])
     for way in WAYS:
         for one in cases(affine, np.dtype(sys.argv[1]), large="small" not in sys.argv):
             check_way(way, one)

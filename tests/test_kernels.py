@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_checks import KERNELS, WAYS, check, check_way
+from kernel_checks import IN_PLACE, KERNELS, WAYS, check, check_in_place, check_way
 
 import minprune as mp
 from minprune import backends
@@ -61,9 +61,15 @@ def test_every_way_of_a_program_agrees_with_affine_on_every_case(way: str, dtype
         check_way(way, case)
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("reference", IN_PLACE, ids=[reference.__name__ for reference in IN_PLACE])
+def test_a_step_of_an_optimiser_leaves_what_its_reference_leaves(reference: Any, dtype: Any) -> None:
+    check_in_place(reference, dtype)
+
+
 def test_every_function_with_a_kernel_has_cases() -> None:
     with_kernel = {name for name, found in backends.table().items() if "numba" in found}
-    assert {f"{function.__module__}.{function.__qualname__}" for function in KERNELS} == with_kernel
+    assert {f"{function.__module__}.{function.__qualname__}" for function in [*KERNELS, *IN_PLACE]} == with_kernel
 
 
 def test_a_wrong_kernel_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,4 +11,5 @@ from . import dense as dense
 from . import leaving as leaving
 from . import losses as losses
 from . import machine as machine
+from . import optimisers as optimisers
 from . import rows as rows
