@@ -20,6 +20,7 @@ from minprune.kernels.optimisers import adam_kernel, momentum_kernel
 from minprune.kernels.rows import dense_rows, sparse_rows
 from minprune.kernels.strips import (
     PADDED,
+    Parts,
     dense_strips,
     from_strips,
     padded,
@@ -31,7 +32,7 @@ from minprune.kernels.strips import (
 from minprune.ops.affine import affine, affine_grad_W, affine_grad_x
 from minprune.ops.losses import label_losses
 from minprune.optim import adam_step, momentum_step
-from minprune.runtime.steps import csr, parts_of
+from minprune.runtime.steps import csr
 from minprune.scores.leaving import outputs_without, sums_without
 
 KERNELS = {
@@ -64,7 +65,7 @@ def on_strips(x: Any, W: Any, b: Any, rows: int = 0) -> Any:
     bias[: len(W)] = b
     to_strips[x.dtype](np.ascontiguousarray(x), X)
     if rows:
-        p = parts_of(W, W != 0, rows)
+        p = Parts.of(W, W != 0, rows)
         sparse_strips[x.dtype](p.rows, p.values, p.columns, p.offsets, bias, False, len(x), X, Y)
     else:
         dense_strips[x.dtype](tiled(W), bias, False, len(x), X, Y)

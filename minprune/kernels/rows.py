@@ -6,13 +6,17 @@ naive     one sum waits for itself: every addition takes four cycles
 by four   four neurons at a time share each x[i], and have sums of their own; the compiler makes vectors of them
 fused     bias and ReLU act on the sums: no further call, no further pass
 
+unsigned  indices that cannot be negative need no look at whether they count from the end: without that, and along
+          slices of the arrays, the sparse loop becomes vectors, too, which gather x[columns[p]]; four times as fast
+
 Each weight is used once, so it is bound by how fast W is read: from the L2 cache, if it fits there. What is not stored
-is not read: a pruned layer is faster in proportion, and a sparse one in proportion to its bytes, once the indices, and
-x[columns[p]], which is loaded number by number, cost less than what they save.
+is not read: a pruned layer is faster in proportion, and a sparse one in proportion to its bytes, once the indices and
+the gathering cost less than what they save.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numba import types
 
 from .keeping import compiled, read, written
@@ -61,8 +65,8 @@ def sparse_rows(values, columns, offsets, bias, relu, x, y):
     for n in range(len(x)):
         row = x[n]
         for j in range(len(offsets) - 1):
+            own, places = values[offsets[j] : offsets[j + 1]], columns[offsets[j] : offsets[j + 1]]
             total = bias[j]
-            start, stop = offsets[j], offsets[j + 1]
-            for p in range(start, stop):
-                total += values[p] * row[columns[p]]
+            for p in range(len(own)):
+                total += own[p] * row[np.uint64(places[p])]
             y[n, j] = 0 if relu and total <= 0 else total

@@ -29,7 +29,6 @@ from numba import types
 from numba.extending import register_jitable
 
 from ..ops import Array
-from ..sparse import SparseMatrix
 from .keeping import compiled, read, written
 from .vectors import BYTES, turn
 from .walk import VECTORS, walk
@@ -173,7 +172,8 @@ class Parts:
 
     Examples
     --------
-    >>> parts = Parts.of(SparseMatrix.from_dense(np.array([[0.0, 5.0, 0.0], [7.0, 0.0, 8.0]])))
+    >>> W = np.array([[0.0, 5.0, 0.0], [7.0, 0.0, 8.0]])
+    >>> parts = Parts.of(W, W != 0, rows=1)
     >>> parts.values, parts.columns, parts.offsets
     (array([5., 7., 8.]), array([1, 0, 2], dtype=uint16), array([[0, 1, 3]]))
     """
@@ -185,20 +185,19 @@ class Parts:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, matrix: SparseMatrix) -> Parts:
-        """Sort a matrix's blocks, of R×1 with R 1, 4 or 16, by parts."""
-        R = matrix.block[0]
-        lengths: Array = np.diff(matrix.offsets.astype(np.int64))
-        row: Array = np.repeat(np.arange(len(lengths)), lengths)
-        columns = matrix.columns.astype(np.int64)
-        count = max(1, -(-matrix.shape[1] // PART))
-        key = columns // PART * len(lengths) + row
-        order = np.argsort(key, kind="stable")
-        ends = np.bincount(key, minlength=count * len(lengths)).cumsum().reshape(count, -1)
-        begins = np.concatenate([[0], ends[:-1, -1]])[:, None] if len(lengths) else np.zeros((count, 1))
-        offsets = np.concatenate([begins, ends], axis=1).astype(np.intp)
-        values = np.ascontiguousarray(matrix.values.reshape(-1, R)[order]).reshape(-1)
-        return cls(R, values, (columns[order] % PART).astype(np.uint16), offsets, matrix.shape)
+    def of(cls, W: Array, kept: Array, rows: int) -> Parts:
+        """Store the kept weights of a matrix (J, I); what else is in their blocks is stored as 0."""
+        J, I = W.shape  # noqa: E741
+        count, parts = -(-J // rows), max(1, -(-I // PART))
+        values, found = np.zeros((count * rows, parts * PART), W.dtype), np.zeros((count * rows, parts * PART), bool)
+        values[:J, :I], found[:J, :I] = np.where(kept, W, 0), kept
+        # (r, R, parts, PART) -> (parts, r, PART, R): in this order they are stored.
+        blocks: Array = values.reshape(count, rows, parts, PART).transpose(2, 0, 3, 1)
+        stored: Array = found.reshape(count, rows, parts, PART).any(axis=1).swapaxes(0, 1)
+        columns = np.nonzero(stored)[2].astype(np.uint16)
+        ends = np.concatenate([[0], stored.sum(axis=2).ravel().cumsum()])
+        offsets = np.stack([ends[part * count : (part + 1) * count + 1] for part in range(parts)]).astype(np.intp)
+        return cls(rows, np.ascontiguousarray(blocks[stored]).reshape(-1), columns, offsets, W.shape)
 
 
 @compiled(lambda t: types.void(read(t, 2, "C"), written(t, 3)))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import StructureError
-from ..kernels.strips import PADDED, aligned, aligned_copy, padded, strip_buffer, tiled
+from ..kernels.strips import PADDED, Parts, aligned, aligned_copy, padded, strip_buffer, tiled
 from ..layers import Dense, ReLU
 from ..nn import Graph
 from ..ops import Array
@@ -146,7 +146,7 @@ class Builder:
             return found
         found = [kinds.DenseStrips(name, sources, target, "dense", W=tiled(W), **common)]
         for rows in BLOCKS if few else ():
-            parts = kinds.parts_of(W, kept, rows)
+            parts = Parts.of(W, kept, rows)
             if parts.values.size <= W.size:
                 nbytes = parts.values.nbytes + parts.columns.nbytes + parts.offsets.nbytes
                 own = {"macs": parts.values.size, "nbytes": nbytes}

@@ -15,11 +15,10 @@ import numpy as np
 
 from ..kernels.gemm import gemm
 from ..kernels.rows import dense_rows, sparse_rows
-from ..kernels.strips import Parts, dense_strips, from_strips, sparse_strips, to_strips
+from ..kernels.strips import dense_strips, from_strips, sparse_strips, to_strips
 from ..kernels.vectors import BYTES, VECTORS
 from ..layers import Layer
 from ..ops import Array
-from ..sparse import SparseMatrix
 
 Call = Callable[[], Any]
 
@@ -191,10 +190,5 @@ def panel_room(inputs: int, outputs: int, dtype: Any) -> int:
 
 def csr(W: Array, kept: Array) -> tuple[Array, Array, Array]:
     """Values, columns and offsets for `sparse_rows`."""
-    matrix = SparseMatrix.from_dense(W, kept)
-    return matrix.values.reshape(-1), matrix.columns.astype(np.uint16), matrix.offsets.astype(np.intp)
-
-
-def parts_of(W: Array, kept: Array, rows: int) -> Parts:
-    """The kept weights in blocks of rows × 1, for `sparse_strips`."""
-    return Parts.of(SparseMatrix.from_dense(W, kept, (rows, 1)))
+    offsets = np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.intp)
+    return W[kept], np.nonzero(kept)[1].astype(np.uint16), offsets
