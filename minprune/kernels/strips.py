@@ -193,7 +193,7 @@ class Parts:
         values[:J, :I], found[:J, :I] = np.where(kept, W, 0), kept
         # (r, R, parts, PART) -> (parts, r, PART, R): in this order they are stored.
         blocks: Array = values.reshape(count, rows, parts, PART).transpose(2, 0, 3, 1)
-        stored: Array = found.reshape(count, rows, parts, PART).any(axis=1).swapaxes(0, 1)
+        stored: Array = np.swapaxes(found.reshape(count, rows, parts, PART).any(axis=1), 0, 1)
         columns = np.nonzero(stored)[2].astype(np.uint16)
         ends = np.concatenate([[0], stored.sum(axis=2).ravel().cumsum()])
         offsets = np.stack([ends[part * count : (part + 1) * count + 1] for part in range(parts)]).astype(np.intp)
