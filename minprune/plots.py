@@ -1,7 +1,7 @@
 """Figures: scores beside the truth, accuracy against size, weights as images, predictions, what pruning bought.
 
 Every function returns a `matplotlib.figure.Figure` that belongs to nobody: no pyplot, no window, no global state.
-`save` writes it.
+`save` writes it, `show` shows it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ from .figures.drawing import (
     save,
     vector,
 )
+from .figures.lessons import running_sum, with_tangents
 from .figures.mosaics import weight_images
 from .figures.neuron import explain_figure
+from .figures.showing import show
 from .ops import Array
 
 __all__ = [
@@ -46,11 +48,14 @@ __all__ = [
     "explain_figure",
     "pareto",
     "predictions",
+    "running_sum",
     "save",
     "score_bars",
     "sensitivity_scan",
+    "show",
     "speed_size",
     "weight_images",
+    "with_tangents",
 ]
 
 LABELLED = 32  # more bars than this are sorted and lose their names and outlines
