@@ -122,7 +122,9 @@ def with_tangents(
     axes.set_ylim(room[0] - 0.1 * (room[1] - room[0]), room[1])
     for name, place in {"here": at, **(marks or {})}.items():
         axes.plot([place], curve(np.array([place])), "o" if name == "here" else "s", color=BLACK, markersize=7)
-        axes.annotate(name, (place, float(curve(np.array([place]))[0])), (9, -13), textcoords="offset points", bbox=PAPER)
+        axes.annotate(
+            name, (place, float(curve(np.array([place]))[0])), (9, -13), textcoords="offset points", bbox=PAPER
+        )
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.legend(frameon=False)
