@@ -126,6 +126,8 @@ def score_bars(
     panels[-1].set_xlim(-0.8, len(heights) - 0.2)
     panels[-1].set_xticks(range(len(heights)) if few else [], [f"h{j + 1}" for j in order] if few else [])
     panels[-1].set_xlabel(xlabel if few else f"{len(heights)} {xlabel}s, sorted by score")
+    if few and len(heights) > 9:  # h10 is wider than its bar
+        panels[-1].tick_params(axis="x", labelsize=8)
     headline(figure, title)
     return figure
 

@@ -608,6 +608,8 @@ def test_every_weight_is_one_line_as_wide_as_it_is_large_and_coloured_by_its_sig
     assert kept == {((0, 0), (1, 0.5)): (1.6, VERMILION.lower()), ((1, 0.5), (2, 0)): (3.2, VERMILION.lower())}
     assert {line: pale[line] for line in kept} == kept
     assert pale[(0, 0), (1, -0.5)] == (0.8, "#bbbbbb")  # a weight of 0 has no line
+    assert before.get_title(loc="left") == "before: 1-2-1, 3 of 4 weights not 0"
+    assert after.get_title(loc="left") == "after: 1-1-1, 4 parameters"
 
 
 def test_the_right_drawing_shows_the_network_that_is_given_for_it() -> None:

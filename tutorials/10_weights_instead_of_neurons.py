@@ -180,8 +180,8 @@ assert times["sparse, CSR"][256] > times["dense"][256]
 assert np.allclose(programs["sparse, CSR"](x[256]), sparse_net(x[256]), atol=1e-4)  # it does compute the same
 
 # %% [markdown]
-# Honestly: the masked network is no faster than the dense one, and the sparse program *in NumPy* is several times slower,
-# although it does a tenth of the work. A matrix product streams through memory and does many multiply-adds per
+# Honestly: the masked network is no faster than the dense one, and the sparse program *in NumPy* is several times
+# slower, although it does a tenth of the work. A matrix product streams through memory and does many multiply-adds per
 # instruction; fetching single columns does neither, and each row is a call of its own. Sparsity of weights is not speed
 # by itself. There are two ways out.
 #

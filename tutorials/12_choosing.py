@@ -1,8 +1,8 @@
 # %% [markdown]
 # # 12 · Choosing: fronts and budgets
 #
-# 需要考虑模型精度和运行效率等因素, says the document (2.6): the decision must weigh accuracy against cost; and in 9.6 it
-# wants 最佳平衡, the best balance. There is no best balance. There is a *front*, and there is a wish.
+# 需要考虑模型精度和运行效率等因素, says the document (2.6): the decision must weigh accuracy against cost; and in 9.6
+# it wants 最佳平衡, the best balance. There is no best balance. There is a *front*, and there is a wish.
 
 # %%
 import numpy as np
@@ -106,7 +106,7 @@ assert front == ["A", "B", "D"]
 
 # %%
 repairs = (None, "least_squares")
-choice = mp.choose(net, digits, max_loss=0.01, repairs=repairs, batch=256, seconds=0.03, progress=False)
+choice = mp.choose(net, digits, max_loss=0.01, repairs=repairs, batch=256, seconds=0.1, progress=False)
 chosen, dense = choice.chosen, choice.dense
 print(f"{len(choice.candidates)} candidates; chosen: {chosen}")
 print(f"parameters {dense.evaluation.params:,} → {chosen.evaluation.params:,}")

@@ -92,8 +92,7 @@ def network_drawing(before: Graph, plan: Plan, after: Graph | None = None, title
             for name, size in sizes.items()
         ]
         _panel(axes, columns, _matrices(net), largest)
-        numbers = sum(array.size for array in net.params.values())
-        axes.set_title(f"{word}: {_shape(_sizes(net))}, {numbers:,} parameters", loc="left", fontsize=11)
+        axes.set_title(f"{word}: {_shape(_sizes(net))}, {_counted(net)}", loc="left", fontsize=11)
     figure.legend(handles=_key(any(plan.drop.values())), loc="outside lower center", ncols=3, frameon=False)
     headline(figure, title)
     return figure
@@ -117,6 +116,15 @@ def _sizes(net: Graph) -> dict[str, int]:
         if size > MOST:
             raise DataError(f"{name} has {size} neurons, at most {MOST} can be drawn; see weight_images and score_bars")
     return sizes
+
+
+def _counted(net: Graph) -> str:
+    """How many parameters there are; where weights are 0, how many are not."""
+    matrices = _matrices(net).values()
+    drawn, whole = (sum(count(W) for W in matrices) for count in (np.count_nonzero, np.size))
+    if drawn < whole:
+        return f"{drawn:,} of {whole:,} weights not 0"
+    return f"{sum(array.size for array in net.params.values()):,} parameters"
 
 
 def _shape(sizes: Mapping[str, int]) -> str:
