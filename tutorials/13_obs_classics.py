@@ -352,9 +352,9 @@ assert found["obs"][-1] > 0.99
 assert found["taylor"][-1] < 0.9
 
 # %% [markdown]
-# Six of eight can go by `obs`, and the two that stay are right on every robot, without any training. Taylor asks what a
-# removal costs when nothing else moves, and then somebody else moves: it does not foresee the repair. (The plain size of
-# incoming weights does as well as `obs` here; on digits it does not, see tutorial 8.)
+# Six of eight can go by `obs`, and the two that stay are right on every robot, without any training. Taylor asks what
+# a removal costs when nothing else moves, and then somebody else moves: it does not foresee the repair. (The plain
+# size of incoming weights does as well as `obs` here; on digits it does not, see tutorial 8.)
 #
 # ## What you can do now
 #
@@ -363,6 +363,6 @@ assert found["taylor"][-1] < 0.9
 #
 # **Try:** `damping=1e-3` in `carve`. It shortens the steps. Which of the three problems gains, which loses?
 #
-# *Sources.* LeCun, Denker and Solla 1990, *Optimal brain damage*. Hassibi and Stork 1993, *Second order derivatives for
-# network pruning: optimal brain surgeon*. Thrun et al. 1991, *The MONK's problems: a performance comparison of different
-# learning algorithms*.
+# *Sources.* LeCun, Denker and Solla 1990, *Optimal brain damage*. Hassibi and Stork 1993, *Second order derivatives
+# for network pruning: optimal brain surgeon*. Thrun et al. 1991, *The MONK's problems: a performance comparison of
+# different learning algorithms*.
