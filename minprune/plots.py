@@ -36,8 +36,9 @@ from .figures.drawing import (
     save,
     vector,
 )
-from .figures.lessons import running_sum, with_tangents
+from .figures.lessons import running_sum, step_sizes, with_tangents
 from .figures.mosaics import weight_images
+from .figures.networks import network_diagram
 from .figures.neuron import explain_figure
 from .figures.showing import show
 from .ops import Array
@@ -46,6 +47,7 @@ __all__ = [
     "accuracy_against_removed",
     "agreement_figure",
     "explain_figure",
+    "network_diagram",
     "pareto",
     "predictions",
     "running_sum",
@@ -54,6 +56,7 @@ __all__ = [
     "sensitivity_scan",
     "show",
     "speed_size",
+    "step_sizes",
     "weight_images",
     "with_tangents",
 ]
