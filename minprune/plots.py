@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from .errors import DataError, ShapeError
 from .figures.agreement import agreement_figure
+from .figures.arrays import array_map
 from .figures.choice import pareto, sensitivity_scan
 from .figures.drawing import (
     BLACK,
@@ -46,6 +47,7 @@ from .ops import Array
 __all__ = [
     "accuracy_against_removed",
     "agreement_figure",
+    "array_map",
     "explain_figure",
     "network_diagram",
     "pareto",
