@@ -41,6 +41,7 @@ from .figures.lessons import running_sum, step_sizes, with_tangents
 from .figures.mosaics import weight_images
 from .figures.networks import network_diagram
 from .figures.neuron import explain_figure
+from .figures.ranking import rank_rank
 from .figures.showing import show
 from .ops import Array
 
@@ -52,6 +53,7 @@ __all__ = [
     "network_diagram",
     "pareto",
     "predictions",
+    "rank_rank",
     "running_sum",
     "save",
     "score_bars",
