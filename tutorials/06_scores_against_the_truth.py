@@ -250,10 +250,10 @@ both = exact_loss(mp.remove(exact, mp.Plan({"dense1": [0, 2]}))) - exact_loss(ex
 print(f"alone {by_removal[0]} and {by_removal[2]}, cross term {cross}, together {both}")
 assert both == by_removal[0] + by_removal[2] + cross
 assert both != by_removal[0] + by_removal[2]
-assert str(cross) == "285/128"
+assert str(cross) == "135/64"
 
 # %% [markdown]
-# Positive, 285/128: `h1` and `h3` have outgoing weights of the same signs. Two copies of one neuron are each worth
+# Positive, 135/64: `h1` and `h3` have outgoing weights of the same signs. Two copies of one neuron are each worth
 # little alone and much together.
 #
 # **A kink on the way.** With another ReLU layer in between, everything is linear only as long as the same neurons of

@@ -123,9 +123,10 @@ def with_tangents(
         axes.plot(x, approximation(x), dash, color=colour, linewidth=1.6, label=name)
     axes.set_ylim(room[0] - 0.1 * (room[1] - room[0]), room[1])
     for name, place in {"here": at, **(marks or {})}.items():
-        axes.plot([place], curve(np.array([place])), "o" if name == "here" else "s", color=BLACK, markersize=7)
-        point = (place, float(curve(np.array([place]))[0]))
-        axes.annotate(name, point, (9, -13), textcoords="offset points", bbox=PAPER)
+        height, ahead = (float(v) for v in curve(np.array([place, place + 0.01 * (high - low)])))
+        axes.plot([place], [height], "o" if name == "here" else "s", color=BLACK, markersize=7)
+        aside = (9, -13) if ahead > height else (9, 5)  # where the curve is not
+        axes.annotate(name, (place, height), aside, textcoords="offset points", bbox=PAPER)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.legend(frameon=False)
