@@ -39,10 +39,9 @@ from .figures.drawing import (
 )
 from .figures.lessons import running_sum, step_sizes, with_tangents
 from .figures.mosaics import weight_images
-from .figures.networks import network_diagram
 from .figures.neuron import explain_figure
-from .figures.ranking import rank_rank
 from .figures.showing import show
+from .figures.values import network_values
 from .ops import Array
 
 __all__ = [
@@ -50,10 +49,9 @@ __all__ = [
     "agreement_figure",
     "array_map",
     "explain_figure",
-    "network_diagram",
+    "network_values",
     "pareto",
     "predictions",
-    "rank_rank",
     "running_sum",
     "save",
     "score_bars",

@@ -12,7 +12,7 @@ import numpy as np
 
 import minprune as mp
 from minprune import worked
-from minprune.plots import network_diagram, running_sum, show
+from minprune.plots import network_values, running_sum, show
 
 np.set_printoptions(precision=4, suppress=True)
 
@@ -125,7 +125,7 @@ assert np.isclose(by_name["mse"], L)
 # `net(x)` runs these very lines, and the results agree to 15 digits. In the drawing a line is as thick as its weight.
 
 # %%
-show(network_diagram({"x": x[0], "h": h[0], "o": o[0]}, [W1, W2], title="forward: L = 0.1043"), "02-network")
+show(network_values({"x": x[0], "h": h[0], "o": o[0]}, [W1, W2], title="forward: L = 0.1043"), "02-network")
 assert np.allclose(net(x), o, rtol=0, atol=1e-15)
 assert np.isclose(next(step.result for step in trace.steps if step.title == "loss"), L)
 

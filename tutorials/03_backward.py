@@ -9,7 +9,7 @@ import numpy as np
 
 import minprune as mp
 from minprune import worked
-from minprune.plots import network_diagram, show, step_sizes
+from minprune.plots import network_values, show, step_sizes
 
 np.set_printoptions(precision=4, suppress=True)
 
@@ -121,7 +121,7 @@ for mine, name in ((by_W1, "dense1.W"), (by_z1[0], "dense1.b"), (by_W2, "dense2.
     assert np.allclose(mine, rec.grads[name], rtol=0, atol=1e-15), name
 assert np.allclose(rec["dense1"].grad_a, s)
 show(
-    network_diagram({"∂x": by_x[0], "∂h": s[0], "∂o": by_o[0]}, [W1, W2], title="backward: slopes of the loss"),
+    network_values({"∂x": by_x[0], "∂h": s[0], "∂o": by_o[0]}, [W1, W2], title="backward: slopes of the loss"),
     "03-backward",
 )
 

@@ -13,7 +13,7 @@ import numpy as np
 
 import minprune as mp
 from minprune import worked
-from minprune.plots import network_diagram, running_sum, score_bars, show
+from minprune.plots import network_values, running_sum, score_bars, show
 
 np.set_printoptions(precision=4, suppress=True)
 
@@ -148,7 +148,7 @@ small = worked.pruned()
 rec = mp.record(small, x, t, loss=worked.LOSS)
 kept = [1, 3, 4]
 shown = {"x": x[0], "h": np.where(np.isin(range(5), kept), h[0], 0), "o": rec.output[0]}
-show(network_diagram(shown, [W1, W2], {"h": [0, 2]}, "without h1 and h3: L = 0.3229"), "05-pruned")
+show(network_values(shown, [W1, W2], {"h": [0, 2]}, "without h1 and h3: L = 0.3229"), "05-pruned")
 assert round(rec.loss, 4) == 0.3229
 assert {name: a.shape for name, a in small.params.items()}["dense1.W"] == (3, 3)
 

@@ -20,7 +20,7 @@ MOST = 12  # circles in one column that can be told apart
 RADIUS = 0.3
 
 
-def network_diagram(
+def network_values(
     layers: Mapping[str, ArrayLike],
     weights: Sequence[ArrayLike],
     drop: Mapping[str, Sequence[int]] | None = None,
@@ -53,7 +53,7 @@ def network_diagram(
 
     Examples
     --------
-    >>> figure = network_diagram({"x": [1, 2], "y": [0.5]}, [[[0.3, -0.1]]], {"x": [1]})
+    >>> figure = network_values({"x": [1, 2], "y": [0.5]}, [[[0.3, -0.1]]], {"x": [1]})
     >>> len(figure.axes[0].patches), len(figure.axes[0].lines)
     (3, 1)
     """
