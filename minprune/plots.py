@@ -39,7 +39,9 @@ from .figures.drawing import (
 )
 from .figures.lessons import running_sum, step_sizes, with_tangents
 from .figures.mosaics import weight_images
+from .figures.networks import network_drawing
 from .figures.neuron import explain_figure
+from .figures.ordering import rank_ranks
 from .figures.showing import show
 from .figures.values import network_values
 from .ops import Array
@@ -49,9 +51,11 @@ __all__ = [
     "agreement_figure",
     "array_map",
     "explain_figure",
+    "network_drawing",
     "network_values",
     "pareto",
     "predictions",
+    "rank_ranks",
     "running_sum",
     "save",
     "score_bars",
@@ -155,15 +159,17 @@ def _bars(axes: Axes, heights: Array, gone: Array, few: bool) -> None:
     plain_axes(axes, "y")
 
 
-def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str = "accuracy") -> Figure:
+def accuracy_against_removed(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str = "accuracy", xlabel: str = "neurons removed"
+) -> Figure:
     """Draw accuracy against the fraction of neurons removed: the mean over seeds, and their range as a band.
 
     Parameters
     ----------
     curves : mapping
         ``{label: (fractions (k,), accuracies (seeds, k))}``, all from 0 to 1.
-    ylabel : str
-        Accuracy of what, on what.
+    ylabel, xlabel : str
+        Accuracy of what, on what; and what was removed.
 
     Returns
     -------
@@ -200,7 +206,7 @@ def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], 
         axes.fill_between(x, y.min(axis=0), y.max(axis=0), color=colour, alpha=0.18, linewidth=0)
         axes.plot(x, y.mean(axis=0), dash, marker=marker, color=colour, label=label, markersize=6)
         seeds.add(len(y))
-    axes.set_xlabel("neurons removed")
+    axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     as_percent(axes.xaxis)
     as_percent(axes.yaxis)

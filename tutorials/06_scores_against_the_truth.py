@@ -12,7 +12,7 @@ import numpy as np
 import minprune as mp
 from minprune import worked
 from minprune.correlation import spearman
-from minprune.plots import rank_rank, score_bars, show, with_tangents
+from minprune.plots import rank_ranks, score_bars, show, with_tangents
 
 np.set_printoptions(precision=4, suppress=True)
 
@@ -315,7 +315,7 @@ costs = together("leave_one_out")
 found = {name: together(name) for name in names}
 rho = {name: float(spearman(values, costs)) for name, values in found.items()}
 print({name: round(value, 2) for name, value in rho.items()})
-show(rank_rank(found, costs), "06-ranks")
+show(rank_ranks(found, costs), "06-ranks")
 assert rho["inverse_sensitivity"] < -0.3
 assert rho["taylor"] > 0.85
 assert rho["taylor2"] > 0.98
