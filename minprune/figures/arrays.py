@@ -59,9 +59,10 @@ def array_map(
     for axes, (name, table) in zip(panels, tables.items(), strict=True):
         mask: Array = np.zeros(table.shape, dtype=bool)
         if outlined is not None and name in outlined:
-            mask = np.asarray(outlined[name], dtype=bool).reshape(len(table), -1)
-            if mask.shape != table.shape:
-                raise ShapeError(f"outlined: {name} has shape {table.shape}, its mask {mask.shape}")
+            shape = np.shape(outlined[name])
+            if shape != np.shape(arrays[name]):
+                raise ShapeError(f"outlined: {name} has shape {np.shape(arrays[name])}, its mask {shape}")
+            mask = np.asarray(outlined[name], dtype=bool).reshape(table.shape)
         axes.set_title(f"{name} {np.shape(arrays[name])}", fontsize=10)
         _cells(axes, table, mask, scale)
         axes.set_ylim(tallest - 0.4, -0.6)  # rows of all arrays on one height

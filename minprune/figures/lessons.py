@@ -42,7 +42,7 @@ def running_sum(terms: Mapping[str, float], title: str = "", ylabel: str = "sum 
     Examples
     --------
     >>> figure = running_sum({"a": 0.5, "b": -0.2})
-    >>> [round(bar.get_height(), 2) for bar in figure.axes[0].patches]
+    >>> [round(float(bar.get_height()), 2) for bar in figure.axes[0].patches]
     [0.5, -0.2, 0.3]
     """
     values = finite(vector([*terms.values()], "terms"), "terms")
