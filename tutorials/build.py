@@ -165,9 +165,9 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     for number, (was, now) in enumerate(zip(old["cells"], new["cells"], strict=True), 1):
         if (was["cell_type"], _joined(was["source"])) != (now["cell_type"], _joined(now["source"])):
             yield f"cell {number}: {_first_apart(_joined(was['source']), _joined(now['source']))}"
-        elif was["metadata"].get("tags", []) != now["metadata"].get("tags", []):
-            yield f"cell {number}: its tags were {was['metadata'].get('tags')}, are {now['metadata'].get('tags')}"
-        elif TIMING not in now["metadata"].get("tags", []) and not same_text(printed(was), printed(now)):
+        elif _tags(was) != _tags(now):
+            yield f"cell {number}: its tags were {_tags(was)}, are {_tags(now)}"
+        elif TIMING not in _tags(now) and not same_text(printed(was), printed(now)):
             yield f"cell {number} prints: {_first_apart(printed(was), printed(now))}"
 
 
@@ -175,6 +175,10 @@ def printed(cell: dict[str, Any]) -> str:
     """What a cell's run shows as text, a picture by its name."""
     texts = (output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", ()))
     return "\n".join(_joined(text) for text in texts)
+
+
+def _tags(cell: dict[str, Any]) -> list[str]:
+    return cell["metadata"].get("tags", [])
 
 
 def _joined(text: str | Sequence[str]) -> str:
@@ -196,7 +200,7 @@ def same_text(a: str, b: str) -> bool:
 
 def _same_number(a: str, b: str) -> bool:
     x, y = float(a), float(b)
-    unit = max(_last_digit(a), _last_digit(b))
+    unit = min(filter(None, (_last_digit(a), _last_digit(b))), default=0.0)  # of the finer one: 1e-3 is not 2e-16
     return a == b or abs(x - y) <= 1.001 * unit or max(x, y) < NEGLIGIBLE
 
 
