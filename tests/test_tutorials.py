@@ -73,6 +73,21 @@ def test_the_same_cells_make_the_same_notebook_and_it_is_valid() -> None:
 
 
 @pytest.mark.parametrize(
+    ("link", "in_the_notebook"),
+    [
+        ("[next](02_forward.py)", "[next](02_forward.ipynb)"),
+        ("[fill](exercises/01_one_neuron.py)", "[fill](../exercises/01_one_neuron.py)"),
+        ("[letters](notation.md)", "[letters](../notation.md)"),
+        ("[web](https://example.org/a.py)", "[web](https://example.org/a.py)"),
+        ("[below](#sets)", "[below](#sets)"),
+    ],
+)
+def test_links_lead_from_the_notebooks_to_where_they_led(link: str, in_the_notebook: str) -> None:
+    (cell,) = build.notebook_of(build.read_cells(f"# %% [markdown]\n# {link}\n", "t.py"))["cells"]
+    assert cell["source"] == in_the_notebook
+
+
+@pytest.mark.parametrize(
     ("text", "says"),
     [
         ("x = 1\n# %%\n", "t.py:1: expected '# %%' or '# %% [markdown]' before anything else, got 'x = 1'"),
@@ -214,16 +229,20 @@ def readme() -> str:
 def test_a_notebook_holds_the_cells_of_its_tutorial_and_their_results(path: Path) -> None:
     cells = build.read_cells(path.read_text(encoding="utf-8"), path.name)
     held = json.loads((FOLDER / "notebooks" / f"{path.stem}.ipynb").read_text(encoding="utf-8"))["cells"]
-    assert [(cell["cell_type"], "".join(cell["source"])) for cell in held] == [(c.kind, c.source) for c in cells]
+    wanted = [(cell["cell_type"], cell["source"]) for cell in build.notebook_of(cells)["cells"]]
+    assert [(cell["cell_type"], "".join(cell["source"])) for cell in held] == wanted
     counts = [cell["execution_count"] for cell in held if cell["cell_type"] == "code"]
     assert counts == list(range(1, len(counts) + 1))
 
 
 @EACH
-def test_every_page_that_a_tutorial_links_to_is_there(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
-        if "://" not in target:
-            assert (FOLDER / target).exists(), target
+def test_every_page_that_a_tutorial_or_its_notebook_links_to_is_there(path: Path) -> None:
+    cells = build.read_cells(path.read_text(encoding="utf-8"), path.name)
+    twins = build.notebook_of(cells)["cells"]
+    for folder, texts in ((FOLDER, [c.source for c in cells]), (FOLDER / "notebooks", [c["source"] for c in twins])):
+        for target in re.findall(r"\]\(([^)#]+)\)", "\n".join(texts)):
+            if "://" not in target:
+                assert (folder / target).exists(), target
 
 
 @EACH

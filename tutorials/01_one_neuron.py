@@ -2,10 +2,11 @@
 # # 1 · One neuron, on paper
 #
 # Everything in this course happens to one small network. Here is one of its neurons, the first hidden one, `h1`. You
-# need a pencil and to know what a derivative is. How letters are used stands in [notation.md](notation.md).
+# need a pencil and to know what a derivative is. What each letter means stands in [notation.md](notation.md).
 #
 # How to read: first the formula in symbols, then the same with numbers, then one line of code. Where it says
-# **predict**, write your answer down before you read on. Every number in the text is checked by the code beside it.
+# **predict**, write your answer down before you read on. Every number in the text is checked by the code beside it:
+# an `assert` that is wrong stops the program. (`show` draws a picture; how is not the point here.)
 
 # %%
 import numpy as np
@@ -110,7 +111,7 @@ assert by_x.round(4).tolist() == [0.0562, 0.0562, 0.0187]
 #
 # A derivative is a promise about small changes. Raise $w_3$ by 0.01: the promise is
 # $0.5621 \cdot 0.01 = 0.0056$ more output. **Predict** whether the true change is a little more or a little less, from
-# the picture of the curve: it bends to the right there.
+# the picture above.
 
 # %%
 nudged = w + np.array([0, 0, 0.01])

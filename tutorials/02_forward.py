@@ -6,6 +6,9 @@
 # all; the activation is the sigmoid, as in the document's own program.
 #
 # We compute one neuron, then all five at once, then the outputs, then the loss: four lines of code.
+#
+# (In the table below, a MAC is one multiplication with the addition after it. `dense1` is the engine's name for the
+# first layer of weights, `sigmoid1` for the activation behind it.)
 
 # %%
 import numpy as np
@@ -62,7 +65,8 @@ assert h[0, 1] < 0.5
 # $$z^{(2)}_k = \sum_j W^{(2)}_{kj}\, h_j + b^{(2)}_k, \qquad o_k = \sigma\big(z^{(2)}_k\big).$$
 #
 # The engine can write any of these sums out, with its numbers plugged in. `mp.trace` keeps the whole run as a list of
-# steps; here is the one that makes the first output's $z$. (Its indices begin at 0.)
+# steps; here is the one that makes the first output's $z$. It counts from 0, and calls $x$ whatever a layer reads: here
+# that is our $h$.
 
 # %%
 trace = mp.trace(net, x, t, worked.LOSS)

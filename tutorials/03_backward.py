@@ -55,6 +55,10 @@ assert by_z2.round(4).tolist() == [[0.0258, -0.1026]]
 #
 # Compare the forward line $z = h W^\top + b$: forward the sum runs over the inputs, backward over the outputs, and the
 # matrix is the same.
+#
+# The document's chain rule (4.2),
+# $\frac{\partial L}{\partial o_i} = \frac{\partial L}{\partial y} \cdot\frac{\partial y}{\partial o_i}$, is this with
+# one output; with several the sum over $k$ belongs to it.
 
 # %%
 s = by_z2 @ W2  # (1,2)(2,5) -> (1,5)
@@ -188,7 +192,8 @@ assert max(step[7:]) < 1e-16
 #
 # Where only $+$, $\times$ and comparisons occur, a computer need not round at all: it can calculate in fractions. The
 # sigmoid is not such a function, so we take a network with ReLU, $\max(0, z)$, and weights that are multiples of 1/8.
-# There the loss is a parabola in every single weight, and for a parabola the central difference *is* the derivative.
+# There the loss is a parabola in every single weight, as long as no ReLU switches on or off, and the step is far too
+# small for that. For a parabola the central difference *is* the derivative.
 #
 # `mp.check` asks all three, for every entry of every array.
 

@@ -35,6 +35,7 @@ FOLDER = Path(__file__).resolve().parent
 TIMING = "timing"
 HEADER = re.compile(r"# %%(?P<text> \[markdown\])?(?: tags=(?P<tags>\[.*\]))?")
 NUMBER = re.compile(r"(?<![\w.])\d*\.?\d+(?:[eE][-+]?\d+)?")
+LINK = re.compile(r"\]\((?![a-z]+:|[#/])([^)]+)\)")  # to a file, from where the tutorials lie
 NEGLIGIBLE = 1e-12
 PATIENCE = 120  # seconds that one cell may take
 
@@ -95,7 +96,14 @@ def notebook_of(cells: Sequence[Cell]) -> dict[str, Any]:
 def _entry(cell: Cell, name: str) -> dict[str, Any]:
     entry = {"cell_type": cell.kind, "id": name, "metadata": {"tags": [*cell.tags]} if cell.tags else {}}
     code = {"execution_count": None, "outputs": []} if cell.kind == "code" else {}
-    return {**entry, **code, "source": cell.source}
+    return {**entry, **code, "source": cell.source if code else LINK.sub(_from_notebooks, cell.source)}
+
+
+def _from_notebooks(link: re.Match[str]) -> str:
+    """A link as it reads one folder further down: to another tutorial's notebook, or up and to the file."""
+    target = link[1]
+    beside = re.fullmatch(r"(\d\d_\w+)\.py", target)
+    return f"]({beside[1]}.ipynb)" if beside else f"](../{target})"
 
 
 def run(cells: Sequence[Cell], name: str) -> dict[str, Any]:
