@@ -256,6 +256,16 @@ def test_a_tutorial_asserts_and_asks(path: Path) -> None:
     assert re.match(rf"# {int(path.name[:2])} · ", cells[0].source)
 
 
+@pytest.mark.parametrize("path", TUTORIALS[:7], ids=[path.stem for path in TUTORIALS[:7]])
+def test_every_number_that_is_quoted_of_the_small_networks_stands_in_the_code(path: Path) -> None:
+    cells = build.read_cells(path.read_text(encoding="utf-8"), path.name)
+    asserted = {float(n) for c in cells if c.kind == "code" for n in re.findall(r"\d+\.\d+", c.source)}
+    for cell in cells:
+        if cell.kind == "markdown":
+            quoted = re.findall(r"(?<![\d.])\d+\.\d{2,}(?!\.?\d)", cell.source)
+            assert not [number for number in quoted if float(number) not in asserted], f"{path.name}:{cell.line}"
+
+
 @pytest.mark.slow
 @EACH
 def test_a_tutorial_runs_from_anywhere_without_a_display_and_without_a_warning(path: Path, tmp_path: Path) -> None:

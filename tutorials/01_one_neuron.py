@@ -118,6 +118,7 @@ nudged = w + np.array([0, 0, 0.01])
 change = sigmoid(nudged @ x + b) - a
 print(f"promised {by_w[2] * 0.01:.6f}, came {change:.6f}")
 assert round(by_w[2] * 0.01, 6) == 0.005621
+assert round(by_w[2] * 0.01, 4) == 0.0056
 assert round(change, 6) == 0.005579
 assert change < by_w[2] * 0.01
 
@@ -182,7 +183,7 @@ assert round(truth, 4) == 0.4688
 assert np.isclose(promised + 0.5 * a**2, truth)
 
 # %% [markdown]
-# The step from 0.75 to 0 is not small, and the loss is curved. A parabola has the same second derivative everywhere,
+# The step from 0.7503 to 0 is not small, and the loss is curved. A parabola has the same second derivative everywhere,
 # here 1, so its second-order term $\tfrac12 \cdot 1 \cdot a^2$ is the whole rest: $0.1874 + \tfrac12 \cdot 0.7503^2 =
 # 0.4688$. Tutorial 6 is about this.
 

@@ -40,6 +40,8 @@ assert [p.shape for p in (W1, b1, W2, b2)] == [(5, 3), (5,), (2, 5), (2,)]
 # %%
 z1 = x @ W1.T + b1  # (1,3)(3,5) -> (1,5)
 print("z1 =", z1)
+assert W1[1].tolist() == [0.3, -0.1, -0.3]
+assert b1[1] == -0.2
 assert np.allclose(z1, [[1.1, -1.0, 1.8, 0.4, 1.0]])
 
 # %% [markdown]
@@ -90,6 +92,7 @@ show(running_sum({"b": b2[0], **terms}, "z of output 1: the bias, then what each
 # that is as it should be.
 
 # %%
+assert W2[0, 0] == -0.9
 assert round(terms["h1"], 4) == -0.6752
 assert min(terms, key=terms.get) == "h1"
 assert all(term < 0 for term in terms.values())

@@ -63,6 +63,7 @@ assert by_z2.round(4).tolist() == [[0.0258, -0.1026]]
 # %%
 s = by_z2 @ W2  # (1,2)(2,5) -> (1,5)
 print("s = ∂L/∂h =", s)
+assert W2[:, 0].tolist() == [-0.9, 0.6]
 assert by_z2.round(5).tolist() == [[0.02585, -0.10263]]
 assert (by_z2[0] * W2[:, 0]).round(5).tolist() == [-0.02326, -0.06158]
 assert round(s[0, 0], 5) == -0.08484

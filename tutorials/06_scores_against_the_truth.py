@@ -22,6 +22,8 @@ data = (worked.X, worked.TARGET)
 h, s = rec["dense1"].a[0], rec["dense1"].grad_a[0]
 truth = np.array([example.change(j) for j in range(5)])
 print("h =", h, " s =", s, " truth =", truth)
+assert h.round(4).tolist() == [0.7503, 0.2689, 0.8581, 0.5987, 0.7311]
+assert s.round(4).tolist() == [-0.0848, 0.0385, -0.0899, 0.0461, 0.0487]
 
 
 def scores(network, criterion):

@@ -168,6 +168,7 @@ assert round(loss_of(mp.remove(before, better)), 4) == 0.2603
 
 # %%
 assert (truth < 0).sum() == 4
+assert round(loss_of(before), 4) == 0.2691
 
 # %% [markdown]
 # ## The surgery
