@@ -207,4 +207,4 @@ show(
 # Compute a neuron's output, its slopes, and what a missing neuron costs, on paper. The exercises are in
 # [exercises/01_one_neuron.py](exercises/01_one_neuron.py): `minprune grade tutorials/exercises/01_one_neuron.py`.
 #
-# Next: [02_forward.py](02_forward.py), five such neurons and the two that read them.
+# Next: [2 · forward](02_forward.py), five such neurons and the two that read them.

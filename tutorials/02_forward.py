@@ -153,4 +153,4 @@ assert net(two).shape == (2, 2)
 # The first row is what we had. Exercises: [exercises/02_forward.py](exercises/02_forward.py). In a terminal,
 # `minprune step` walks through all of this with the keys n and p.
 #
-# Next: [03_backward.py](03_backward.py), the same way back.
+# Next: [3 · backward](03_backward.py), the same way back.

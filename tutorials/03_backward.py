@@ -225,4 +225,4 @@ assert list(report.unasked) == ["exact rationals"]
 # %% [markdown]
 # Exercises: [exercises/03_backward.py](exercises/03_backward.py).
 #
-# Next: [04_five_neurons_four_arrays.py](04_five_neurons_four_arrays.py): what of all this belongs to *one* neuron?
+# Next: [4 · five neurons four arrays](04_five_neurons_four_arrays.py): what of all this belongs to *one* neuron?

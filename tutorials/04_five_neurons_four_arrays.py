@@ -136,4 +136,4 @@ assert np.allclose(again["dense1"].grad_a, hidden.grad_a[:, order])
 #
 # Exercises: [exercises/04_five_neurons_four_arrays.py](exercises/04_five_neurons_four_arrays.py).
 #
-# Next: [05_what_if_it_leaves.py](05_what_if_it_leaves.py): now we know which numbers to cut out.
+# Next: [5 · what if it leaves](05_what_if_it_leaves.py): now we know which numbers to cut out.

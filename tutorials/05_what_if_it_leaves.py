@@ -48,6 +48,7 @@ by_hand = sigmoid((m * h) @ W2.T + b2)
 masked = mp.mask(net, mp.Plan({"dense1": [0]}))
 print("by hand", by_hand, " mp.mask", masked(x))
 assert np.allclose(masked(x), by_hand, rtol=0, atol=1e-15)
+assert net(x).round(4).tolist() == [[0.1772, 0.579]]
 assert by_hand.round(4).tolist() == [[0.2974, 0.4671]]
 
 # %% [markdown]
@@ -81,7 +82,8 @@ assert round(loss_of(zeroed), 4) == 0.1275
 #
 # ## Remove
 #
-# Delete row 1 of $W^{(1)}$, entry 1 of $b^{(1)}$, column 1 of $W^{(2)}$: the six numbers of tutorial 4.
+# Delete row 1 of $W^{(1)}$, entry 1 of $b^{(1)}$, column 1 of $W^{(2)}$: the six numbers of `h1`, as
+# tutorial 4 found them. (In code they have the index 0.)
 
 # %%
 keep = [1, 2, 3, 4]
@@ -112,7 +114,8 @@ assert (mp.mask(exact, plan)(sample) == mp.remove(exact, plan)(sample)).all()
 assert [str(o) for o in mp.remove(exact, plan)(sample)[0]] == ["1/16", "-25/64"]
 
 # %% [markdown]
-# `==`, no tolerance. Every removal of this project is checked so on the spot, and the result carries its certificate:
+# `==`, no tolerance. With floats the engine compares masked and removed on the spot, within a bound that rounding cannot
+# pass, and the smaller network carries that certificate with it:
 
 # %%
 certificate = mp.remove(net, plan).certificate
@@ -197,5 +200,5 @@ print("the same", len(once.params), "arrays")
 # %% [markdown]
 # Exercises: [exercises/05_what_if_it_leaves.py](exercises/05_what_if_it_leaves.py).
 #
-# Next: [06_scores_against_the_truth.py](06_scores_against_the_truth.py): with a million neurons nobody tries all
+# Next: [6 · scores against the truth](06_scores_against_the_truth.py): with a million neurons nobody tries all
 # removals. Which score foretells them?

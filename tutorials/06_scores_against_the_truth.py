@@ -332,4 +332,4 @@ assert rho["taylor2"] > 0.98
 #
 # Exercises: [exercises/06_scores_against_the_truth.py](exercises/06_scores_against_the_truth.py).
 #
-# Next: [07_the_listing_repaired.py](07_the_listing_repaired.py).
+# Next: [7 · the listing repaired](07_the_listing_repaired.py).

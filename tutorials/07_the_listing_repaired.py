@@ -263,4 +263,4 @@ print("the same:", found.plan.drop)
 # %% [markdown]
 # Exercises: [exercises/07_the_listing_repaired.py](exercises/07_the_listing_repaired.py).
 #
-# Next: [08_prune_repair_finetune.py](08_prune_repair_finetune.py), on real data at last.
+# Next: [8 · prune repair finetune](08_prune_repair_finetune.py), on real data at last.
