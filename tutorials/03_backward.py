@@ -171,7 +171,7 @@ assert round(by_W1[0, 0], 4) == -0.0159
 
 # %%
 complex_step = loss_with(w + 1e-30j, complex).imag / 1e-30
-print(f"backward {by_W1[0, 0]:.15f}   complex step {complex_step:.15f}")
+print(f"backward {by_W1[0, 0]:.13f}   complex step {complex_step:.13f}")
 assert abs(complex_step - by_W1[0, 0]) < 1e-15
 
 # %%

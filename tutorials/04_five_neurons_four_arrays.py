@@ -112,7 +112,7 @@ assert per_neuron.round(2).tolist() == [11.79, 26.0, 11.12, 21.71, 20.52]
 # %% [markdown]
 # Four: 45.41, 90.81, 24.27 and 15.57. They are scores of $W^{(1)}$, $b^{(1)}$, $W^{(2)}$, $b^{(2)}$, and "the two
 # lowest" would be $b^{(2)}$ and $W^{(2)}$: whole arrays, among them the outputs' biases. The five numbers that were
-# meant are the ones below, one for each neuron.
+# meant are those of the second line, one for each neuron.
 #
 # ## Who is neuron 3? A matter of names
 #

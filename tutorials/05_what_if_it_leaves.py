@@ -114,8 +114,8 @@ assert (mp.mask(exact, plan)(sample) == mp.remove(exact, plan)(sample)).all()
 assert [str(o) for o in mp.remove(exact, plan)(sample)[0]] == ["1/16", "-25/64"]
 
 # %% [markdown]
-# `==`, no tolerance. With floats the engine compares masked and removed on the spot, within a bound that rounding cannot
-# pass, and the smaller network carries that certificate with it:
+# `==`, no tolerance. With floats the engine compares masked and removed on the spot, within a bound on what rounding
+# can do, and the smaller network carries that certificate with it:
 
 # %%
 certificate = mp.remove(net, plan).certificate
