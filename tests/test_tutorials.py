@@ -198,6 +198,17 @@ def test_a_number_that_is_wrong_or_a_warning_stops_the_build(
     assert not (tmp_path / "notebooks").exists()
 
 
+def test_without_the_extra_one_line_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "nbclient", None)
+    made(tmp_path, SMALL)
+    assert build.main([], tmp_path) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("nbclient and ipykernel are needed to build notebooks")
+    assert line.endswith("pip install 'minprune[tutorials]'")
+
+
 def test_a_number_that_no_tutorial_has_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert build.main(["--only", "99"]) == 1
     assert "no tutorial of number '99'" in capsys.readouterr().err

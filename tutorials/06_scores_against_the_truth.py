@@ -126,7 +126,8 @@ assert correct.round(4).tolist() == [0.9728, 0.4261, 0.5976, 1.33, 0.4942]
 #
 # ## The choice of every rule
 #
-# Each rule removes the two neurons that it scores lowest. What does the loss do?
+# Each rule removes the two neurons that it scores lowest. What does the loss do? (The last rule takes $1/s$ with the
+# signs as 4.3 prints them, all reversed, see tutorial 3; `sensitivity` is $|s|$, `leave_one_out` the truth itself.)
 
 # %%
 for title, found in (("sigmoid output", example), ("linear output", linear)):
