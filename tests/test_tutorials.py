@@ -182,6 +182,14 @@ def test_a_tutorial_is_built_checked_and_found_changed(tmp_path: Path, capsys: p
     assert target.read_bytes() == before
 
 
+def test_a_notebook_that_has_lost_its_tutorial_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "02_gone.ipynb").write_text("{}")
+    assert build.main([], made(tmp_path, "# %% [markdown]\n# Text.\n").parent) == 1
+    assert capsys.readouterr().err == "02_gone.ipynb: there is no tutorial of this name; delete it\n"
+    assert build.main(["--only", "01"], tmp_path) == 0
+
+
 @pytest.mark.parametrize(
     ("code", "complaint"),
     [

@@ -68,12 +68,13 @@ assert h[0, 1] < 0.5
 #
 # The engine can write any of these sums out, with its numbers plugged in. `mp.trace` keeps the whole run as a list of
 # steps; here is the one that makes the first output's $z$. It counts from 0, and calls $x$ whatever a layer reads: here
-# that is our $h$.
+# that is our $h$. (`place` holds the line of source that computes it.)
 
 # %%
 trace = mp.trace(net, x, t, worked.LOSS)
 step = next(number for number, step in enumerate(trace.steps) if step.title == "dense2[0]")
-print(trace.step_text(step))
+text, _, place = trace.step_text(step).rpartition("\n\n")
+print(text)
 
 # %%
 z2 = h @ W2.T + b2  # (1,5)(5,2) -> (1,2)

@@ -9,7 +9,9 @@ import numpy as np
 
 import minprune as mp
 from minprune import worked
+from minprune.ops import OPS
 from minprune.plots import network_values, show, step_sizes
+from minprune.unicode_math import to_unicode
 
 np.set_printoptions(precision=4, suppress=True)
 
@@ -118,7 +120,18 @@ assert by_x.round(4).tolist() == [[-0.003, -0.0006, -0.0076]]
 # another matter; the document's 权重是通过反向传播算法进行调整的 (2.3), "weights are adjusted by backpropagation",
 # mixes the two.
 #
-# The engine does the same from one rule per operation, and agrees:
+# The engine holds one rule for each argument of each operation, and its formula beside it ($g$ is the slope that
+# arrives from behind, a bar marks the slope by a letter). These are the ones that we used:
+
+# %%
+for op in OPS:
+    if op.name in ("affine", "sigmoid", "half_squared_error"):
+        print(f"{op.name:18} {to_unicode(op.formula)}")
+        for argument, rule in op.rules.items():
+            print(f"{'by ' + argument:>20}  {to_unicode(rule)}")
+
+# %% [markdown]
+# It agrees with every number above:
 
 # %%
 rec = mp.record(net, x, t, loss=worked.LOSS)

@@ -245,7 +245,9 @@ def main(argv: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
     if not paths:
         print(f"no tutorial of number {args.only!r} in {folder}", file=sys.stderr)
         return 1
-    wrong: list[str] = []
+    stems = {path.stem for path in paths}
+    left = sorted(folder.glob(f"notebooks/{args.only}*.ipynb"))
+    wrong = [f"{old.name}: there is no tutorial of this name; delete it" for old in left if old.stem not in stems]
     for path in paths:
         started = perf_counter()
         try:
