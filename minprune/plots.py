@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from .errors import DataError, ShapeError
 from .figures.agreement import agreement_figure
+from .figures.arrays import array_map
 from .figures.choice import pareto, sensitivity_scan
 from .figures.drawing import (
     BLACK,
@@ -36,19 +37,22 @@ from .figures.drawing import (
     save,
     vector,
 )
-from .figures.lessons import running_sum, with_tangents
+from .figures.lessons import running_sum, step_sizes, with_tangents
 from .figures.mosaics import weight_images
 from .figures.networks import network_drawing
 from .figures.neuron import explain_figure
 from .figures.ordering import rank_ranks
 from .figures.showing import show
+from .figures.values import network_values
 from .ops import Array
 
 __all__ = [
     "accuracy_against_removed",
     "agreement_figure",
+    "array_map",
     "explain_figure",
     "network_drawing",
+    "network_values",
     "pareto",
     "predictions",
     "rank_ranks",
@@ -58,6 +62,7 @@ __all__ = [
     "sensitivity_scan",
     "show",
     "speed_size",
+    "step_sizes",
     "weight_images",
     "with_tangents",
 ]

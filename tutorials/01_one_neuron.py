@@ -2,10 +2,11 @@
 # # 1 · One neuron, on paper
 #
 # Everything in this course happens to one small network. Here is one of its neurons, the first hidden one, `h1`. You
-# need a pencil and to know what a derivative is. How letters are used stands in [notation.md](notation.md).
+# need a pencil and to know what a derivative is. What each letter means stands in [notation.md](notation.md).
 #
 # How to read: first the formula in symbols, then the same with numbers, then one line of code. Where it says
-# **predict**, write your answer down before you read on. Every number in the text is checked by the code beside it.
+# **predict**, write your answer down before you read on. Every number in the text is checked by the code beside it:
+# an `assert` that is wrong stops the program. (`show` draws a picture; how is not the point here.)
 
 # %%
 import numpy as np
@@ -110,13 +111,14 @@ assert by_x.round(4).tolist() == [0.0562, 0.0562, 0.0187]
 #
 # A derivative is a promise about small changes. Raise $w_3$ by 0.01: the promise is
 # $0.5621 \cdot 0.01 = 0.0056$ more output. **Predict** whether the true change is a little more or a little less, from
-# the picture of the curve: it bends to the right there.
+# the picture above.
 
 # %%
 nudged = w + np.array([0, 0, 0.01])
 change = sigmoid(nudged @ x + b) - a
 print(f"promised {by_w[2] * 0.01:.6f}, came {change:.6f}")
 assert round(by_w[2] * 0.01, 6) == 0.005621
+assert round(by_w[2] * 0.01, 4) == 0.0056
 assert round(change, 6) == 0.005579
 assert change < by_w[2] * 0.01
 
@@ -181,7 +183,7 @@ assert round(truth, 4) == 0.4688
 assert np.isclose(promised + 0.5 * a**2, truth)
 
 # %% [markdown]
-# The step from 0.75 to 0 is not small, and the loss is curved. A parabola has the same second derivative everywhere,
+# The step from 0.7503 to 0 is not small, and the loss is curved. A parabola has the same second derivative everywhere,
 # here 1, so its second-order term $\tfrac12 \cdot 1 \cdot a^2$ is the whole rest: $0.1874 + \tfrac12 \cdot 0.7503^2 =
 # 0.4688$. Tutorial 6 is about this.
 
@@ -205,4 +207,4 @@ show(
 # Compute a neuron's output, its slopes, and what a missing neuron costs, on paper. The exercises are in
 # [exercises/01_one_neuron.py](exercises/01_one_neuron.py): `minprune grade tutorials/exercises/01_one_neuron.py`.
 #
-# Next: [02_forward.py](02_forward.py), five such neurons and the two that read them.
+# Next: [2 · forward](02_forward.py), five such neurons and the two that read them.

@@ -35,6 +35,7 @@ FOLDER = Path(__file__).resolve().parent
 TIMING = "timing"
 HEADER = re.compile(r"# %%(?P<text> \[markdown\])?(?: tags=(?P<tags>\[.*\]))?")
 NUMBER = re.compile(r"(?<![\w.])\d*\.?\d+(?:[eE][-+]?\d+)?")
+LINK = re.compile(r"\]\((?![a-z]+:|[#/])([^)]+)\)")  # to a file, from where the tutorials lie
 NEGLIGIBLE = 1e-12
 PATIENCE = 120  # seconds that one cell may take
 
@@ -95,7 +96,14 @@ def notebook_of(cells: Sequence[Cell]) -> dict[str, Any]:
 def _entry(cell: Cell, name: str) -> dict[str, Any]:
     entry = {"cell_type": cell.kind, "id": name, "metadata": {"tags": [*cell.tags]} if cell.tags else {}}
     code = {"execution_count": None, "outputs": []} if cell.kind == "code" else {}
-    return {**entry, **code, "source": cell.source}
+    return {**entry, **code, "source": cell.source if code else LINK.sub(_from_notebooks, cell.source)}
+
+
+def _from_notebooks(link: re.Match[str]) -> str:
+    """A link as it reads one folder further down: to another tutorial's notebook, or up and to the file."""
+    target = link[1]
+    beside = re.fullmatch(r"(\d\d_\w+)\.py", target)
+    return f"]({beside[1]}.ipynb)" if beside else f"](../{target})"
 
 
 def run(cells: Sequence[Cell], name: str) -> dict[str, Any]:
@@ -165,9 +173,9 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
     for number, (was, now) in enumerate(zip(old["cells"], new["cells"], strict=True), 1):
         if (was["cell_type"], _joined(was["source"])) != (now["cell_type"], _joined(now["source"])):
             yield f"cell {number}: {_first_apart(_joined(was['source']), _joined(now['source']))}"
-        elif was["metadata"].get("tags", []) != now["metadata"].get("tags", []):
-            yield f"cell {number}: its tags were {was['metadata'].get('tags')}, are {now['metadata'].get('tags')}"
-        elif TIMING not in now["metadata"].get("tags", []) and not same_text(printed(was), printed(now)):
+        elif _tags(was) != _tags(now):
+            yield f"cell {number}: its tags were {_tags(was)}, are {_tags(now)}"
+        elif TIMING not in _tags(now) and not same_text(printed(was), printed(now)):
             yield f"cell {number} prints: {_first_apart(printed(was), printed(now))}"
 
 
@@ -175,6 +183,10 @@ def printed(cell: dict[str, Any]) -> str:
     """What a cell's run shows as text, a picture by its name."""
     texts = (output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", ()))
     return "\n".join(_joined(text) for text in texts)
+
+
+def _tags(cell: dict[str, Any]) -> list[str]:
+    return cell["metadata"].get("tags", [])
 
 
 def _joined(text: str | Sequence[str]) -> str:
@@ -196,7 +208,7 @@ def same_text(a: str, b: str) -> bool:
 
 def _same_number(a: str, b: str) -> bool:
     x, y = float(a), float(b)
-    unit = max(_last_digit(a), _last_digit(b))
+    unit = min(filter(None, (_last_digit(a), _last_digit(b))), default=0.0)  # of the finer one: 1e-3 is not 2e-16
     return a == b or abs(x - y) <= 1.001 * unit or max(x, y) < NEGLIGIBLE
 
 
@@ -233,7 +245,9 @@ def main(argv: Sequence[str] | None = None, folder: Path = FOLDER) -> int:
     if not paths:
         print(f"no tutorial of number {args.only!r} in {folder}", file=sys.stderr)
         return 1
-    wrong: list[str] = []
+    stems = {path.stem for path in paths}
+    left = sorted(folder.glob(f"notebooks/{args.only}*.ipynb"))
+    wrong = [f"{old.name}: there is no tutorial of this name; delete it" for old in left if old.stem not in stems]
     for path in paths:
         started = perf_counter()
         try:

@@ -1,4 +1,4 @@
-"""Figures that a lesson needs: a sum that grows term by term, a curve and what approximates it."""
+"""Figures that a lesson needs: a sum that grows term by term, a curve and its tangents, errors by step."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
-from ..errors import DataError
+from ..errors import DataError, ShapeError
 from ..ops import Array
 from .drawing import BLACK, BLUE, GREEN, GREY, VERMILION, finite, headline, new_figure, plain_axes, vector
 
 Curve = Callable[[Any], Any]
+ZERO = 1e-19  # where a logarithmic scale shows an error of 0
 PAPER = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}  # behind a word
 
 
@@ -40,7 +42,7 @@ def running_sum(terms: Mapping[str, float], title: str = "", ylabel: str = "sum 
     Examples
     --------
     >>> figure = running_sum({"a": 0.5, "b": -0.2})
-    >>> [round(bar.get_height(), 2) for bar in figure.axes[0].patches]
+    >>> [round(float(bar.get_height()), 2) for bar in figure.axes[0].patches]
     [0.5, -0.2, 0.3]
     """
     values = finite(vector([*terms.values()], "terms"), "terms")
@@ -121,12 +123,58 @@ def with_tangents(
         axes.plot(x, approximation(x), dash, color=colour, linewidth=1.6, label=name)
     axes.set_ylim(room[0] - 0.1 * (room[1] - room[0]), room[1])
     for name, place in {"here": at, **(marks or {})}.items():
-        axes.plot([place], curve(np.array([place])), "o" if name == "here" else "s", color=BLACK, markersize=7)
-        axes.annotate(
-            name, (place, float(curve(np.array([place]))[0])), (9, -13), textcoords="offset points", bbox=PAPER
-        )
+        height, ahead = (float(v) for v in curve(np.array([place, place + 0.01 * (high - low)])))
+        axes.plot([place], [height], "o" if name == "here" else "s", color=BLACK, markersize=7)
+        aside = (9, -13) if ahead > height else (9, 5)  # where the curve is not
+        axes.annotate(name, (place, height), aside, textcoords="offset points", bbox=PAPER)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
+    axes.legend(frameon=False)
+    plain_axes(axes, "both")
+    headline(figure, title)
+    return figure
+
+
+def step_sizes(steps: ArrayLike, errors: Mapping[str, ArrayLike], title: str = "") -> Figure:
+    """Draw how far numeric derivatives are off, against their step, both on logarithmic scales.
+
+    Parameters
+    ----------
+    steps : array (n,)
+        Above 0.
+    errors : mapping
+        ``{name: errors (n,)}``, at least 0; an error of 0 is drawn at 10⁻¹⁹, at the bottom.
+    title : str
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    DataError
+        For steps that are not above 0, or numbers that are not finite.
+    ShapeError
+        When steps and errors differ in length.
+
+    Examples
+    --------
+    >>> figure = step_sizes([0.1, 0.01], {"central difference": [1e-3, 0.0]})
+    >>> figure.axes[0].lines[0].get_ydata().tolist()
+    [0.001, 1e-19]
+    """
+    sizes = finite(vector(steps, "steps"), "steps")
+    if (sizes <= 0).any():
+        raise DataError(f"steps: expected numbers above 0, got {sizes.min():g}")
+    figure = new_figure(5.6, 3.6)
+    axes = figure.subplots()
+    for (name, off), colour, marker in zip(errors.items(), (VERMILION, BLUE, GREEN), "osv", strict=False):
+        heights = finite(vector(off, name), name)
+        if len(heights) != len(sizes):
+            raise ShapeError(f"{name}: expected {len(sizes)} errors, one for each step, got {len(heights)}")
+        axes.loglog(sizes, np.maximum(heights, ZERO), marker=marker, color=colour, label=name)
+    axes.set_xlabel("step ε")
+    axes.set_ylabel("error")
     axes.legend(frameon=False)
     plain_axes(axes, "both")
     headline(figure, title)
