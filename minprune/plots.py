@@ -37,6 +37,7 @@ from .figures.drawing import (
     save,
     vector,
 )
+from .figures.durations import time_bars
 from .figures.lessons import running_sum, step_sizes, with_tangents
 from .figures.mosaics import weight_images
 from .figures.networks import network_drawing
@@ -63,6 +64,7 @@ __all__ = [
     "show",
     "speed_size",
     "step_sizes",
+    "time_bars",
     "weight_images",
     "with_tangents",
 ]

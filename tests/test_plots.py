@@ -67,6 +67,8 @@ def drawn(kind: str) -> Figure:
         return plots.pareto([0.9, 0.8, 0.7], [3e-5, 2e-5, 4e-5], [3000, 1000, 2000], 1, {"quality": 0.75}, title="a")
     if kind == "network_drawing":
         return plots.network_drawing(worked.network(), mp.Plan({"dense1": [0, 2]}), title="a")
+    if kind == "time_bars":
+        return plots.time_bars({"naive": 2.0, "clever": 0.01}, "ns", title="a")
     if kind == "rank_ranks":
         return plots.rank_ranks({"a": [1, 2, 3], "b": [3, np.inf, 1]}, [0.1, 0.2, 0.3], removed=1, title="a")
     if kind == "running_sum":
@@ -689,3 +691,28 @@ def test_the_lowest_panel_of_every_column_names_its_axis() -> None:
 def test_ranks_that_make_no_figure_are_refused(scores, truth, removed, error, message) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(error, match=message):
         plots.rank_ranks(scores, truth, removed)
+
+
+# Times ----------------------------------------------------------------------------------------------------------------
+
+
+def test_times_stand_from_top_to_bottom_with_their_ratio_to_the_last() -> None:
+    (axes,) = plots.time_bars({"naive": 20.0, "clever": 0.5}, "ns per multiply-add").axes
+    assert [bar.get_width() for bar in axes.patches] == [20.0, 0.5]
+    assert [text.get_text() for text in axes.texts] == ["20  (40 ×)", "0.5  (1 ×)"]
+    assert axes.get_xscale() == "log"
+    assert axes.yaxis_inverted()
+    assert axes.get_xlabel() == "ns per multiply-add"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({}, "rows: expected at least one number, got none"),
+        ({"a": 0.0}, "rows: expected times above 0, got 0"),
+        ({"a": np.inf}, "rows: expected finite numbers, got inf"),
+    ],
+)
+def test_times_that_make_no_figure_are_refused(rows: dict[str, float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        plots.time_bars(rows)
