@@ -46,9 +46,10 @@ def time_bars(rows: Mapping[str, float], xlabel: str = "seconds", title: str = "
     axes = figure.subplots()
     axes.barh(range(len(times)), times, height=0.62, color=BLUE, edgecolor=BLACK, linewidth=0.8)
     axes.set_xscale("log")
-    axes.set_xlim(times.min() / 2, times.max() * 12)  # room for the numbers
+    axes.set_xlim(times.min() / 2, times.max() * 30)  # room for the numbers
     for place, time in enumerate(times):
-        note = f"{time:.3g}  ({time / times[-1]:.3g} ×)"
+        ratio = time / times[-1]
+        note = f"{time:.3g}  ({ratio:,.0f} ×)" if ratio >= 100 else f"{time:.3g}  ({ratio:.3g} ×)"
         axes.annotate(note, (time, place), (5, 0), textcoords="offset points", va="center")
     axes.set_yticks(range(len(times)), [*rows])
     axes.invert_yaxis()

@@ -100,6 +100,8 @@ def _panel(axes: Axes, name: str, values: Array, costs: Array, removed: int) -> 
     axes.plot(wanted[~goes], ranks[~goes], "o", mfc="none", mec=BLUE, markersize=size, label="kept")
     axes.plot(wanted[goes], ranks[goes], "s", color=ORANGE, mec="black", mew=0.5, markersize=size, label="pruned")
     rho = float(spearman(values, costs))
-    axes.set_title(f"{name}: ρ = {rho:.2f}" if np.isfinite(rho) else f"{name}: all equal", loc="left", fontsize=10)
+    axes.set_title(
+        f"{name}: ρ = {round(rho, 2) + 0.0:.2f}" if np.isfinite(rho) else f"{name}: all equal", loc="left", fontsize=10
+    )
     axes.set_aspect("equal")
     plain_axes(axes, "both")

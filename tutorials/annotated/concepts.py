@@ -125,6 +125,13 @@ def printed_rule(study: Study) -> Numbers:
     )
     assert truth[0] == 0
     assert np.isinf(scores[0])
+    silent = np.concatenate([study.scores(seed, "leave_one_out")["dense1"] == 0 for seed in range(SEEDS)])
+    gone = {
+        rule: np.concatenate(
+            [np.isin(range(HIDDEN[0]), study.plan(seed, rule, 0.3).drop["dense1"]) for seed in range(SEEDS)]
+        )
+        for rule in ("inverse_sensitivity", "taylor")
+    }
     signed = [study.scores(seed, "sensitivity_signed") for seed in range(SEEDS)]
     values = np.concatenate([group for scores in signed for group in scores.values()])
     return {
@@ -132,6 +139,8 @@ def printed_rule(study: Study) -> Numbers:
         "neurons": sum(HIDDEN),
         "negative": int((values < 0).sum()),
         "all": len(values),
+        "silent": int(silent.sum()),
+        **{f"silent_{rule}": int(silent[left].sum()) for rule, left in gone.items()},
         **{f"rho_{rule}": rho for rule, rho in correlations(study).items()},
     }
 
