@@ -37,11 +37,13 @@ from minprune.kernels.cases import ARGUMENTS, BATCHES, LAYERS
 from minprune.kernels.cpu import target
 from minprune.kernels.keeping import compiled, read, written
 from minprune.kernels.vectors import BYTES, ROWS, TILE, VECTORS, tile
+from minprune.ops.affine import affine, affine_grad_W, affine_grad_x
 from minprune.progress import bar
 from minprune.reports import duration, table
 from minprune.timing import Race, measure, ratio_of
 
 PAIRS = 21
+DENSE = (affine, affine_grad_x, affine_grad_W)
 DEPTH, TIMES = 64, 1000  # of the sum and of its repetitions, where the peak is measured
 
 
@@ -126,8 +128,8 @@ def main() -> None:
     print(f"peak: {top / 1e9:.0f} GFLOP/s")
     head = ("what, batch", "taken", "time", "GFLOP/s", "of peak", "NumPy / kernel", "best", "PyTorch / kernel", "best")
     rows = []
-    with bar("timing", len(ARGUMENTS) * len(LAYERS) * len(BATCHES), show=True) as advance:
-        for reference in ARGUMENTS:
+    with bar("timing", len(DENSE) * len(LAYERS) * len(BATCHES), show=True) as advance:
+        for reference in DENSE:
             for layer in LAYERS:
                 for batch in BATCHES:
                     rows.append(row(reference, (batch, *layer), dtype, options.seconds, top))

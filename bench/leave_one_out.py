@@ -2,10 +2,11 @@
 
     python bench/leave_one_out.py [--threads 1] [--samples 10000] [--rounds 5]
 
-An MLP 784-300-100-10 (400 hidden neurons) in float32 on random images: the time does not depend on what is in them, but
-for neurons that are 0 on all samples, which cost nothing, so they are counted. Pass and scores take turns; medians, and
-the ratio of each pair. The naive way, a pass for every neuron, costs as many passes as there are neurons. LeNet-5
-(6-16-120, 142 neurons) on a tenth of the samples for context.
+Both backends, each counted in passes of its own. An MLP 784-300-100-10 (400 hidden neurons) in float32 on random
+images: what is in them matters only in that a neuron which is 0 on a sample costs nothing there; neurons that are 0 on
+all samples are counted. Pass and scores take turns; medians, and the ratio of each pair. The naive way, a pass for
+every neuron, costs as many passes as there are neurons. LeNet-5 (6-16-120, 142 neurons) on a tenth of the samples for
+context.
 """
 
 from __future__ import annotations
@@ -27,7 +28,16 @@ def parse() -> argparse.Namespace:
 
 
 def measure(name: str, net: Any, x: Any, y: Any, rounds: int) -> None:
-    """Time both in turn, after one round to warm up, and print a line."""
+    """Print a line for each backend."""
+    import minprune as mp
+
+    for backend in ("numpy", "numba"):
+        with mp.backend(backend):
+            print(f"{name:20} {backend:6} {measured(net, x, y, rounds)}", flush=True)
+
+
+def measured(net: Any, x: Any, y: Any, rounds: int) -> str:
+    """Time both in turn, after one round to warm up."""
     import numpy as np
 
     import minprune as mp
@@ -43,8 +53,8 @@ def measure(name: str, net: Any, x: Any, y: Any, rounds: int) -> None:
         truths.append(perf_counter() - between)
     ratios = [truth / one for truth, one in zip(truths[1:], passes[1:], strict=True)]
     values = np.concatenate(list(scores.values()))
-    print(
-        f"{name:20} pass {median(passes[1:]) * 1e3:7.1f} ms   leave-one-out {median(truths[1:]):6.2f} s   "
+    return (
+        f"pass {median(passes[1:]) * 1e3:7.1f} ms   leave-one-out {median(truths[1:]):6.2f} s   "
         f"passes {median(ratios):.1f} ({min(ratios):.1f}–{max(ratios):.1f}), naive {len(values)}   "
         f"neurons that cost nothing {int((values == 0).sum())}"
     )

@@ -55,6 +55,8 @@ _HOMES = {
     "formats.sklearn_pruner": ("NeuronPruner",),
     "backends": ("backend",),
 }
+# Public names that are not those of what they stand for: `compile` is one of Python's own.
+_CALLED = {"compile": ("runtime.program", "compile_network")}
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _MODULES = ("data", "ops")
 
@@ -62,6 +64,9 @@ _MODULES = ("data", "ops")
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return import_module(f".{name}", __name__)
+    if name in _CALLED:
+        module, called = _CALLED[name]
+        return getattr(import_module(f".{module}", __name__), called)
     if name not in _HOME:
         raise AttributeError(f"minprune has no {name!r}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)
@@ -70,4 +75,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*_HOME, *_MODULES, "__version__"])
+    return sorted([*_HOME, *_CALLED, *_MODULES, "__version__"])

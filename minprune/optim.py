@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .backends import accelerable
 from .errors import DataError, StructureError
 from .neurons import Ids
 from .ops import Array
@@ -100,6 +101,46 @@ def require(spec: object, name: str, condition: bool, expected: str) -> None:
         raise DataError(f"{type(spec).__name__}: {name} is {getattr(spec, name)!r}, expected {expected}")
 
 
+@accelerable
+def momentum_step(theta: Array, g: Array, velocity: Array, lr: float, momentum: float, nesterov: bool) -> None:
+    r"""Change a parameter and its velocity, in place, by one step of `SGD`.
+
+    Examples
+    --------
+    >>> theta, velocity = np.array([1.0]), np.array([2.0])
+    >>> momentum_step(theta, np.array([1.0]), velocity, 0.5, 0.5, False)
+    >>> theta, velocity
+    (array([0.]), array([2.]))
+    """
+    velocity *= momentum
+    velocity += g
+    theta -= lr * (g + momentum * velocity if nesterov else velocity)
+
+
+@accelerable
+def adam_step(
+    theta: Array, g: Array, m: Array, v: Array, lr: float, betas: tuple[float, float], epsilon: float, step: int
+) -> None:
+    r"""Change a parameter and its two averages, in place, by step number `step` of `Adam`; the first is 1.
+
+    Examples
+    --------
+    >>> theta, m, v = np.array([1.0]), np.array([0.0]), np.array([0.0])
+    >>> adam_step(theta, np.array([2.0]), m, v, 0.25, (0.5, 0.5), 1e-8, 1)
+    >>> theta.round(6), m, v
+    (array([0.75]), array([1.]), array([2.]))
+    """
+    beta1, beta2 = betas
+    m *= beta1
+    m += (1 - beta1) * g
+    v *= beta2
+    v += (1 - beta2) * g * g
+    root = np.sqrt(v)
+    root /= sqrt(1 - beta2**step)
+    root += epsilon
+    theta -= lr / (1 - beta1**step) * m / root
+
+
 @dataclass(frozen=True)
 class SGD:
     r"""Stochastic gradient descent, with momentum if wanted.
@@ -154,10 +195,9 @@ class SGD:
             g = grads[name] + self.weight_decay * theta if self.weight_decay else grads[name]
             if self.momentum:
                 (velocity,) = state.memory(name, theta, "velocity")
-                velocity *= self.momentum
-                velocity += g
-                g = g + self.momentum * velocity if self.nesterov else velocity
-            theta -= lr * g
+                momentum_step(theta, g, velocity, lr, self.momentum, self.nesterov)
+            else:
+                theta -= lr * g
 
 
 @dataclass(frozen=True)
@@ -215,16 +255,8 @@ class Adam:
             self._step(name, theta, g, state, lr)
 
     def _step(self, name: str, theta: Array, g: Array, state: OptimizerState, lr: float) -> None:
-        beta1, beta2 = self.betas
         m, v = state.memory(name, theta, "m", "v")
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
-        v += (1 - beta2) * g * g
-        root = np.sqrt(v)
-        root /= sqrt(1 - beta2**state.step)
-        root += self.epsilon
-        theta -= lr / (1 - beta1**state.step) * m / root
+        adam_step(theta, g, m, v, lr, self.betas, self.epsilon, state.step)
 
 
 @dataclass(frozen=True)

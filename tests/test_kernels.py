@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_checks import KERNELS, check
+from kernel_checks import IN_PLACE, KERNELS, WAYS, check, check_in_place, check_way
 
 import minprune as mp
 from minprune import backends
@@ -54,9 +54,22 @@ def test_a_kernel_agrees_with_its_reference_on_every_case(reference: Any, dtype:
         check(reference, case)
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_of_a_program_agrees_with_affine_on_every_case(way: str, dtype: Any) -> None:
+    for case in cases(affine, dtype):
+        check_way(way, case)
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("reference", IN_PLACE, ids=[reference.__name__ for reference in IN_PLACE])
+def test_a_step_of_an_optimiser_leaves_what_its_reference_leaves(reference: Any, dtype: Any) -> None:
+    check_in_place(reference, dtype)
+
+
 def test_every_function_with_a_kernel_has_cases() -> None:
     with_kernel = {name for name, found in backends.table().items() if "numba" in found}
-    assert {f"{function.__module__}.{function.__qualname__}" for function in KERNELS} == with_kernel
+    assert {f"{function.__module__}.{function.__qualname__}" for function in [*KERNELS, *IN_PLACE]} == with_kernel
 
 
 def test_a_wrong_kernel_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,7 +421,7 @@ def test_warmup_says_when_nothing_can_be_kept(
 
 def test_warmup_says_that_nothing_is_compiled_where_the_jit_is_off() -> None:
     found = in_a_process("-m", "minprune", "warmup", NUMBA_DISABLE_JIT="1")
-    assert found.stdout.count("stays plain Python (NUMBA_DISABLE_JIT)") == 2
+    assert found.stdout.count("stays plain Python (NUMBA_DISABLE_JIT)") == 2 * len(keeping.COMPILED)
 
 
 def test_small_cases_include_an_empty_axis_each() -> None:

@@ -19,6 +19,7 @@ from minprune.ops import LOSSES, Array
 from minprune.recording import with_gates
 from minprune.scores import Context, oracle
 from minprune.scores.pairs import pair_costs
+from minprune.scores.stacks import Stack
 from minprune.tensor import apply
 
 HALF = "half_squared_error"
@@ -89,7 +90,8 @@ def test_in_rationals_the_outputs_are_the_same_to_the_last_digit(net: mp.Graph) 
     batch = oracle.Batch.computed(context, x, t)
     for group in (net.neurons[name] for name in groups_of(net)):
         sets: list[Any] = [(j,) for j in range(group.size)] + [tuple(range(group.size))]
-        outputs = np.split(batch.output_without(group, sets), len(sets))
+        stack = Stack([np.arange(len(x))] * len(sets))
+        outputs = np.split(batch.output_without(group, sets, stack), len(sets))
         for members, output in zip(sets, outputs, strict=True):
             closed = gated.copy()
             for read in group.reads:
@@ -132,7 +134,7 @@ def test_memory_does_not_grow_with_the_number_of_neurons(monkeypatch: pytest.Mon
     monkeypatch.setattr(oracle, "STACKED", 10 * (4 + 4 + 2) * 7)
     monkeypatch.setattr(oracle.Batch, "output_without", lambda *args: seen.append(plain(*args)) or seen[-1])
     mp.score(net, (x, targets(net, x)), "leave_one_out", groups=["dense1"])
-    assert max(len(output) for output in seen) == 7 * 10
+    assert 6 * 10 < max(len(output) for output in seen) <= 7 * 10
 
 
 # --- pairs -----------------------------------------------------------------------------------------------------------

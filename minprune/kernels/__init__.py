@@ -2,7 +2,14 @@
 
 Every one accelerates a NumPy function marked `@accelerable`, which says what is computed; `cases` has the inputs on
 which the two are compared. Read from the bottom: `vectors` (the micro-kernel, in instructions), `gemm` (the loops
-around it), `dense` (whom they serve, and when NumPy is better); `cpu` chooses the tile, `keeping` compiles and keeps.
+around it), `dense` (whom they serve, and when NumPy is better); `leaving` and `losses` serve the truth. Programs
+(`minprune.compile`) run on `strips` with a micro-kernel of their own, `walk`, or on a few `rows`. `cpu` chooses the
+tile, `machine` measures the roof, `keeping` compiles and keeps.
 """
 
 from . import dense as dense
+from . import leaving as leaving
+from . import losses as losses
+from . import machine as machine
+from . import optimisers as optimisers
+from . import rows as rows

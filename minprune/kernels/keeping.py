@@ -11,7 +11,7 @@ import hashlib
 import os
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from .cpu import target
 from .vectors import TILE
 
 # `True` would let the compiler take it that there is no NaN and no infinity.
-FASTMATH = {"reassoc", "contract"}
+FASTMATH = frozenset({"reassoc", "contract"})
 
 
 def digest(*, source: str, versions: tuple[str, ...], cpu: tuple[str, ...], tile: str) -> str:
@@ -106,10 +106,14 @@ class Compiled:
     signature : function
         From the Numba type of the numbers to the signature; arrays that are only read take any strides, so that each
         kind of numbers is compiled once.
+    fastmath : set of str
+        What the compiler may do to sums and products.
     """
 
-    def __init__(self, loops: Callable[..., Any], signature: Callable[[Any], Any]) -> None:
-        self.loops, self.signature = loops, signature
+    def __init__(
+        self, loops: Callable[..., Any], signature: Callable[[Any], Any], fastmath: Set[str] = FASTMATH
+    ) -> None:
+        self.loops, self.signature, self.fastmath = loops, signature, fastmath
         self.made: dict[np.dtype[Any], Callable[..., Any]] = {}
         COMPILED.append(self)
 
@@ -122,7 +126,7 @@ class Compiled:
     def _make(self, dtype: np.dtype[Any]) -> Callable[..., Any]:
         if config.DISABLE_JIT:
             return self.loops
-        made = njit(nogil=True, fastmath=FASTMATH, error_model="numpy")(self.loops)
+        made = njit(nogil=True, fastmath=set(self.fastmath), error_model="numpy")(self.loops)
         if can_be_kept():
             made._cache = _Keeper(self.loops)
         made.compile(self.signature(numba.from_dtype(dtype)))
@@ -130,9 +134,11 @@ class Compiled:
         return made
 
 
-def compiled(signature: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Compiled]:
+def compiled(
+    signature: Callable[[Any], Any], fastmath: Set[str] = FASTMATH
+) -> Callable[[Callable[..., Any]], Compiled]:
     """Mark loops to be compiled when they are needed."""
-    return lambda loops: Compiled(loops, signature)
+    return lambda loops: Compiled(loops, signature, fastmath)
 
 
 def read(number: Any, ndim: int, layout: str = "A") -> Any:

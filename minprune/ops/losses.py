@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends import accelerable
 from ..errors import DataError, ShapeError
 from .op import Array, Call, Op, Term, divide, real, rule
 
@@ -14,6 +15,19 @@ def log_sum_exp(y: Array) -> Array:
     """Compute log Σ_k e^y_k along axis 1 without overflow: the largest entry is taken out first."""
     top = real(y).max(axis=1, keepdims=True)
     return top[:, 0] + np.log(np.exp(y - top).sum(axis=1))
+
+
+@accelerable
+def label_losses(y: Array, t: Array) -> Array:
+    r"""Compute $\log \sum_k e^{y_{nk}} - y_{n,t_n}$ from logits (N, K) and labels (N,).
+
+    Examples
+    --------
+    >>> label_losses(np.zeros((1, 2)), np.array([1])).round(4)
+    array([0.6931])
+    """
+    # Outputs have few columns: sums along them are several times faster where each column lies in one piece.
+    return log_sum_exp(np.asfortranarray(y)) - y[np.arange(len(y)), t]
 
 
 def one_hot(t: Array, classes: int, dtype: np.dtype[np.generic]) -> Array:
@@ -32,8 +46,8 @@ def one_hot(t: Array, classes: int, dtype: np.dtype[np.generic]) -> Array:
     return rows
 
 
-def _target_rows(c: Call) -> Array:
-    """Targets as rows, after a look at them. NumPy would take label −1 for the last class, and stretch a single row."""
+def _check_targets(c: Call) -> None:
+    """Look at the targets: NumPy would take label −1 for the last class, and stretch a single row."""
     n, classes = c.y.shape
     if c.t.shape not in ((n,), (n, classes)):
         raise ShapeError(f"{c.op.name}: t has shape {c.t.shape}, expected {(n,)} labels or {(n, classes)} rows")
@@ -41,7 +55,12 @@ def _target_rows(c: Call) -> Array:
         raise DataError(f"{c.op.name}: t holds {c.t.dtype}, expected integer labels, or rows")
     if c.t.ndim == 1 and n and (c.t.min() < 0 or c.t.max() >= classes):
         raise DataError(f"{c.op.name}: labels go from {c.t.min()} to {c.t.max()}, expected 0 to {classes - 1}")
-    return one_hot(c.t, classes, c.y.dtype)
+
+
+def _target_rows(c: Call) -> Array:
+    """Targets as rows, after a look at them."""
+    _check_targets(c)
+    return one_hot(c.t, c.y.shape[1], c.y.dtype)
 
 
 def _difference(c: Call) -> Array:
@@ -151,7 +170,10 @@ class CrossEntropy(Op):
     exact = False
 
     def forward(c: Call) -> Array:
-        t = _target_rows(c)
+        _check_targets(c)
+        if c.t.ndim == 1:
+            return label_losses(c.y, c.t)
+        t = c.t
         return log_sum_exp(c.y) * t.sum(axis=1) - (c.y * t).sum(axis=1)
 
     @rule(r"\bar{y}_{nk} = g_n\, (\mathrm{softmax}(y_n)_k - [k = t_n])")

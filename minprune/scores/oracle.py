@@ -9,6 +9,7 @@ the value that is already there, less what the layer makes of the channels of j 
 a block of columns; for a convolution it is that channel's slice of every filter. So one pass over the data is enough
 for everything up to and including the readers. What lies behind them has to be computed again, but for many neurons at
 once: their changed values are stacked along the batch axis, and go through the rest of the network as one large batch.
+Where $a_j$ is 0 (for a ReLU often half of the samples) nothing changes, and the sample is left out of the stack.
 
 A reader whose input has changed already, since the same neurons are read further up, is computed again as well, with
 the neurons' channels set to zero. A neuron that is 0 on all samples costs nothing, and scores exactly 0.
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ..layers import Dense, ReLU
 from ..neurons import NOBODY, Ids, NeuronGroup, Read
 from ..nn import Graph
 from ..ops import LOSSES, Array
@@ -30,8 +32,10 @@ from ..progress import bar
 from ..targets import prepare_targets
 from ..tensor import apply
 from .base import Context, Criterion, Terms, Vector
+from .leaving import outputs_without, sums_without
+from .stacks import Stack, at_a_time
 
-STACKED = 1 << 20  # entries of the values that are computed at once: a few MB, which a processor keeps near
+STACKED = 1 << 21  # entries of the values that are computed at once: 8 MB in float32
 
 Set = Sequence[int]
 
@@ -134,92 +138,138 @@ class Batch:
     def costs(self, group: NeuronGroup, sets: list[Set], advance: Callable[[int], None]) -> Vector:
         """For every set the change of the loss, summed over the samples."""
         total = np.zeros(len(sets))
-        active = self._active(group)
-        open_ = [i for i, members in enumerate(sets) if active[list(members)].any()]
+        reached = self._reached(group, sets)
+        open_ = [i for i, samples in enumerate(reached) if len(samples)]
         advance(len(sets) - len(open_))
-        at_once = self.at_once({reader for read in group.reads for reader in read.readers})
-        for start in range(0, len(open_), at_once):
-            chosen = open_[start : start + at_once]
-            total[chosen] = self.changes(self.output_without(group, [sets[i] for i in chosen]), len(chosen))
+        room = self.room({reader for read in group.reads for reader in read.readers})
+        for chosen in at_a_time(open_, [len(reached[i]) for i in open_], room):
+            stack = Stack([reached[i] for i in chosen])
+            total[chosen] = self.changes(self.output_without(group, [sets[i] for i in chosen], stack), stack)
             advance(len(chosen))
         return total
 
-    def changes(self, output: Array, count: int) -> Array:
-        """The summed change of the loss, from the outputs (count·N, K) of all sets."""
-        # Outputs have few columns: sums along them are several times faster where each column lies in one piece.
-        losses = apply(LOSSES[self.loss], np.asfortranarray(output), stacked(self.targets, count))
-        return (losses.reshape(count, -1) - self.losses).sum(axis=1, dtype=np.float64)
+    def changes(self, output: Array, stack: Stack) -> Array:
+        """For every part of the stack the change of the loss, summed over its samples, from the outputs (S, K)."""
+        return stack.totals(apply(LOSSES[self.loss], output, stack.of(self.targets)) - stack.of(self.losses))
 
     def losses_without(self, group: NeuronGroup, j: int) -> Array:
         """The change of every sample's loss without neuron j (N,)."""
-        if not self._active(group)[j]:
-            return np.zeros_like(self.losses)
-        return apply(LOSSES[self.loss], self.output_without(group, [(j,)]), self.targets) - self.losses
+        changes = np.zeros_like(self.losses)
+        (samples,) = self._reached(group, [(j,)])
+        if len(samples):
+            stack = Stack([samples])
+            losses = apply(LOSSES[self.loss], self.output_without(group, [(j,)], stack), stack.of(self.targets))
+            changes[samples] = losses - self.losses[samples]
+        return changes
 
-    def _active(self, group: NeuronGroup) -> Array:
-        """Which neurons are not 0 everywhere they are read, on all samples."""
-        active = np.zeros(group.size, dtype=bool)
+    def _reached(self, group: NeuronGroup, sets: list[Set]) -> list[Ids]:
+        """For every set the samples on which one of its neurons is not 0 where it is read."""
+        active = np.zeros((group.size, len(self.losses)), dtype=bool)
         for read in group.reads:
-            value = self.values[read.value]
-            seen = (value != 0).any(axis=tuple(axis for axis in range(value.ndim) if axis != 1))  # per channel
-            active[read.owner[seen & (read.owner != NOBODY)]] = True
-        return active
+            seen = self.values[read.value] != 0
+            seen = seen.any(axis=tuple(range(2, seen.ndim))).T  # (channels, N)
+            for channel in np.flatnonzero(read.owner != NOBODY):
+                active[read.owner[channel]] |= seen[channel]
+        if singles(sets):
+            return [active[j].nonzero()[0] for (j,) in sets]
+        # Sets that grow from each other are updated from each other: all on the same samples.
+        everywhere, nowhere = np.arange(len(self.losses)), np.arange(0)
+        return [everywhere if active[list(members)].any() else nowhere for members in sets]
 
-    def at_once(self, changed: set[str]) -> int:
-        """How many changes of these values to compute at once: as many as fit into `STACKED` entries."""
+    def room(self, changed: set[str]) -> int:
+        """For how many samples to compute changes of these values at once: as many as fit into `STACKED` entries."""
         behind, entries = set(changed), 0
         for name, node in self.net.nodes.items():
             if name in behind or behind.intersection(node.inputs):
                 behind.add(name)
-                entries += self.values[name].size
+                entries += self.values[name][0].size
                 # A convolution copies what each place sees: its input once for every entry of the kernel.
-                entries += prod(getattr(node.layer, "kernel", (0,))) * self.values[node.inputs[0]].size
+                entries += prod(getattr(node.layer, "kernel", (0,))) * self.values[node.inputs[0]][0].size
         return max(1, STACKED // max(1, entries))
 
-    def output_without(self, group: NeuronGroup, sets: list[Set]) -> Array:
-        """The network's outputs without each of the sets, one below the other: (sets·N, …)."""
+    def output_without(self, group: NeuronGroup, sets: list[Set], stack: Stack) -> Array:
+        """The network's outputs without each of the sets, on the samples of its part of the stack."""
         reads = {reader: read for read in group.reads for reader in read.readers}
         changed: dict[str, Any] = {}
         for name, node in self.net.nodes.items():
+            if name in changed:
+                continue
             if name in reads and node.inputs[0] not in changed:
-                changed[name] = self._updated(name, group, reads[name], sets)
+                changed |= self._updated(name, group, reads, sets, stack)
             elif any(source in changed for source in node.inputs):
-                sources = {s: changed[s] if s in changed else stacked(self.values[s], len(sets)) for s in node.inputs}
+                sources = self._sources(node.inputs, changed, stack)
                 if name in reads:
-                    sources[node.inputs[0]] = _closed(sources[node.inputs[0]], reads[name], sets)
+                    sources[node.inputs[0]] = _closed(sources[node.inputs[0]], reads[name], sets, stack)
                 changed[name] = self.net.compute_node(name, sources, self.arrays)
         return changed[self.net.output]
 
-    def output_with(self, changed: dict[str, Any], count: int) -> Array:
-        """The network's outputs when some values are others: `count` of each, one below the other."""
+    def output_with(self, changed: dict[str, Any], stack: Stack) -> Array:
+        """The network's outputs when some values are others, on the samples of the stack."""
         for name, node in self.net.nodes.items():
             if name not in changed and any(source in changed for source in node.inputs):
-                sources = {s: changed[s] if s in changed else stacked(self.values[s], count) for s in node.inputs}
-                changed[name] = self.net.compute_node(name, sources, self.arrays)
+                changed[name] = self.net.compute_node(name, self._sources(node.inputs, changed, stack), self.arrays)
         return changed[self.net.output]
 
-    def _updated(self, reader: str, group: NeuronGroup, read: Read, sets: list[Set]) -> Array:
-        """The reader's z − W[:, S] a[S] for every set S. Where S begins with the set before it, its rest is enough."""
+    def _sources(self, names: Iterable[str], changed: dict[str, Any], stack: Stack) -> dict[str, Any]:
+        """What a node reads: the changed values, and of the others what the stack's samples have."""
+        return {name: changed[name] if name in changed else stack.of(self.values[name]) for name in names}
+
+    def _updated(
+        self, reader: str, group: NeuronGroup, reads: dict[str, Read], sets: list[Set], stack: Stack
+    ) -> dict[str, Array]:
+        """The reader's z − W[:, S] a[S] for every set S; or what comes behind it, if nothing else is needed."""
+        read = reads[reader]
         z, a, W = self.values[reader], self.values[read.value], self.arrays[f"{reader}.W"]
-        (columns,) = (piece.owner for piece in group.consumed if piece.array == f"{reader}.W")
+        (owner,) = (piece.owner for piece in group.consumed if piece.array == f"{reader}.W")
+        own = _single_columns(owner, sets)
+        if W.ndim == 2 and own is not None:
+            columns = np.repeat(own, [len(part) for part in stack.parts])
+            behind = self._behind(reader)
+            if behind is None or behind in reads:
+                return {reader: sums_without(z, a, W, stack.samples, columns)}
+            V, c = self.arrays[f"{behind}.W"], self.arrays.get(f"{behind}.b")
+            return {behind: outputs_without(z, a, W, stack.samples, columns, V, c)}
+        return {reader: self._less(reader, owner, read, sets, stack)}
+
+    def _behind(self, reader: str) -> str | None:
+        """The dense layer that reads this one's ReLU, where neither sums nor ReLU are needed for anything else."""
+        for kind in (ReLU, Dense):
+            following = [name for name, node in self.net.nodes.items() if reader in node.inputs]
+            if reader == self.net.output or len(following) != 1:
+                return None
+            (reader,) = following
+            if not isinstance(self.net.nodes[reader].layer, kind):
+                return None
+        return reader
+
+    def _less(self, reader: str, owner: Ids, read: Read, sets: list[Set], stack: Stack) -> Array:
+        """The reader's z − W[:, S] a[S] for any sets. Where S begins with the set before it, its rest is enough."""
+        z, a, W = self.values[reader], self.values[read.value], self.arrays[f"{reader}.W"]
         layer = self.net.nodes[reader].layer
-        without = np.empty((len(sets), *z.shape), dtype=z.dtype)
-        for i, members in enumerate(sets):
+        without = np.empty((len(stack.samples), *z.shape[1:]), dtype=z.dtype)
+        for i, (members, samples, span) in enumerate(zip(sets, stack.parts, stack.spans, strict=True)):
             before = sets[i - 1] if i else ()
             grown = 0 < len(before) < len(members) and list(members[: len(before)]) == list(before)
-            rest, leaving = (without[i - 1], members[len(before) :]) if grown else (z, members)
-            own, part = W[:, _within(columns, leaving)], a[:, _within(read.owner, leaving)]
-            if own.ndim == 2 and part.shape[1] == 1:  # an outer product: a matrix product of one column is 3 x slower
-                taken = np.multiply(part, own.T, out=without[i])
-            else:
-                taken = layer.forward({"W": own}, part)  # no bias
-            np.subtract(rest, taken, out=without[i])
-        return without.reshape(-1, *z.shape[1:])
+            rest, leaving = (without[stack.spans[i - 1]], members[len(before) :]) if grown else (z[samples], members)
+            own, part = W[:, _within(owner, leaving)], a[:, _within(read.owner, leaving)]
+            np.subtract(rest, layer.forward({"W": own}, part[samples]), out=without[span])  # no bias
+        return without
 
 
-def stacked(value: Array, count: int) -> Array:
-    """The same samples `count` times, one below the other."""
-    return np.concatenate([value] * count)
+def singles(sets: list[Set]) -> bool:
+    """Whether every set has a single neuron."""
+    return all(len(members) == 1 for members in sets)
+
+
+def _single_columns(owner: Ids, sets: list[Set]) -> Ids | None:
+    """For sets of one neuron the column of each, if every one has just one."""
+    mine = np.flatnonzero(owner != NOBODY)
+    if not singles(sets) or not len(mine):
+        return None
+    column = np.full(1 + max(owner.max(), *(j for (j,) in sets)), NOBODY)
+    column[owner[mine]] = mine
+    own = column[[j for (j,) in sets]]
+    return own if (own != NOBODY).all() and (column[owner[mine]] == mine).all() else None
 
 
 def _within(owner: Ids, members: Set) -> Ids:
@@ -227,9 +277,9 @@ def _within(owner: Ids, members: Set) -> Ids:
     return np.flatnonzero(np.logical_or.reduce([owner == j for j in members]))
 
 
-def _closed(value: Array, read: Read, sets: Iterable[Set]) -> Array:
+def _closed(value: Array, read: Read, sets: Iterable[Set], stack: Stack) -> Array:
     """A stacked value with the channels of each set at 0 in its own part."""
     value = value.copy()
-    for part, members in zip(np.split(value, len(list(sets))), sets, strict=True):
-        part[:, _within(read.owner, members)] = 0
+    for span, members in zip(stack.spans, sets, strict=True):
+        value[span, _within(read.owner, members)] = 0
     return value

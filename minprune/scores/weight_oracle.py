@@ -20,6 +20,7 @@ from ..ops.conv import patches
 from ..progress import bar
 from .base import Context
 from .oracle import Batch
+from .stacks import Stack
 
 
 def weight_costs(context: Context) -> dict[str, Array]:
@@ -57,14 +58,16 @@ def _costs(batch: Batch, name: str, advance: Callable[[int], None]) -> Array:
     total = np.zeros(rows.shape)
     open_ = [(k, i) for k, i in np.argwhere(rows != 0).tolist() if meets(k, i).any()]
     advance(W.size - len(open_))
-    at_once = batch.at_once({node})
+    everywhere = np.arange(len(z))
+    at_once = max(1, batch.room({node}) // len(z))
     for start in range(0, len(open_), at_once):
         chosen = open_[start : start + at_once]
-        without = np.concatenate([z] * len(chosen)).reshape(len(chosen), *z.shape)
-        for part, (k, i) in zip(without, chosen, strict=True):
+        stack = Stack([everywhere] * len(chosen))
+        without = stack.of(z)
+        for span, (k, i) in zip(stack.spans, chosen, strict=True):
+            part = without[span]
             part[:, k] -= rows[k, i] * meets(k, i).reshape(part[:, k].shape)
-        output = batch.output_with({node: without.reshape(-1, *z.shape[1:])}, len(chosen))
-        total[tuple(np.transpose(chosen))] = batch.changes(output, len(chosen))
+        total[tuple(np.transpose(chosen))] = batch.changes(batch.output_with({node: without}, stack), stack)
         advance(len(chosen))
     return total.reshape(W.shape)
 

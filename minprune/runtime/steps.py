@@ -1,0 +1,194 @@
+"""What a program is made of: one call of a kernel, on the buffers of a workspace.
+
+A value is in one of two forms: `rows`, one sample below the other, as everywhere in this package; or `strips` (S, C, L)
+with the samples side by side (see `minprune.kernels.strips`). To a layer that treats every channel alike, a strip looks
+like a one-dimensional image of L places: so activations, sums and batch-norms run on strips as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..kernels.gemm import gemm
+from ..kernels.rows import dense_rows, sparse_rows
+from ..kernels.strips import dense_strips, from_strips, sparse_strips, to_strips
+from ..kernels.vectors import BYTES, VECTORS
+from ..layers import Layer
+from ..ops import Array
+
+Call = Callable[[], Any]
+
+
+@dataclass
+class Workspace:
+    """The arrays that one thread computes in: a value's name, with its form -> its buffer; and its calls."""
+
+    arrays: dict[str, Array]
+    count: int = 0  # samples of the batch at hand
+    calls: list[Call] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Step:
+    """One call: what it reads and writes, and what is known of it."""
+
+    name: str  # the value that it writes
+    sources: tuple[str, ...]  # the buffers that it reads
+    target: str  # the buffer that it writes
+    kernel: str = ""
+    why: str = ""
+    macs: int = 0  # for one sample
+    nbytes: int = 0  # of weights, indices included
+    seconds: float = field(default=0.0, init=False)  # measured, for the program's batch size
+
+    def bind(self, space: Workspace) -> Call:
+        """A call that computes this step in a workspace; all that is known beforehand has been looked up."""
+        raise NotImplementedError
+
+
+def strips_of(count: int, X: Array) -> int:
+    """How many strips so many samples fill."""
+    return -(-count // X.shape[2])
+
+
+@dataclass(eq=False)
+class ToStrips(Step):
+    """From rows to strips."""
+
+    def bind(self, space: Workspace) -> Call:
+        arrays, source, X = space.arrays, self.sources[0], space.arrays[self.target]
+        kernel = to_strips[X.dtype]
+        return lambda: kernel(arrays[source], X)
+
+
+@dataclass(eq=False)
+class FromStrips(Step):
+    """From strips to rows."""
+
+    def bind(self, space: Workspace) -> Call:
+        arrays, X, target = space.arrays, space.arrays[self.sources[0]], self.target
+        kernel = from_strips[X.dtype]
+        return lambda: kernel(X, arrays[target][: space.count])
+
+
+@dataclass(eq=False)
+class Affine(Step):
+    """A dense layer and the ReLU behind it, in one of several ways."""
+
+    bias: Array = field(default_factory=lambda: np.empty(0))
+    relu: bool = False
+
+
+@dataclass(eq=False)
+class DenseStrips(Affine):
+    """All weights, on strips."""
+
+    W: Array = field(default_factory=lambda: np.empty((0, 0)))
+
+    def bind(self, space: Workspace) -> Call:
+        X, Y = space.arrays[self.sources[0]], space.arrays[self.target]
+        kernel, W, bias, relu = dense_strips[X.dtype], self.W, self.bias, self.relu
+        return lambda: kernel(W, bias, relu, space.count, X, Y)
+
+
+@dataclass(eq=False)
+class SparseStrips(Affine):
+    """The weights that are kept, on strips."""
+
+    parts: Any = None
+
+    def bind(self, space: Workspace) -> Call:
+        X, Y = space.arrays[self.sources[0]], space.arrays[self.target]
+        kernel, p, bias, relu = sparse_strips[X.dtype], self.parts, self.bias, self.relu
+        return lambda: kernel(p.rows, p.values, p.columns, p.offsets, bias, relu, space.count, X, Y)
+
+
+@dataclass(eq=False)
+class DenseRows(Affine):
+    """All weights, on a few rows."""
+
+    W: Array = field(default_factory=lambda: np.empty((0, 0)))
+
+    def bind(self, space: Workspace) -> Call:
+        arrays, source, target = space.arrays, self.sources[0], self.target
+        kernel, W, bias, relu = dense_rows[self.W.dtype], self.W, self.bias, self.relu
+        return lambda: kernel(W, bias, relu, arrays[source], arrays[target])
+
+
+@dataclass(eq=False)
+class ProductRows(Affine):
+    """All weights, on many rows."""
+
+    W: Array = field(default_factory=lambda: np.empty((0, 0)))
+
+    def bind(self, space: Workspace) -> Call:
+        arrays, source, target, panels = space.arrays, self.sources[0], self.target, space.arrays["panels"]
+        kernel, B, bias, relu = gemm[self.W.dtype], self.W.T, self.bias[: len(self.W)], self.relu
+        return lambda: kernel(arrays[source][: space.count], B, bias, relu, panels, arrays[target][: space.count])
+
+
+@dataclass(eq=False)
+class SparseRows(Affine):
+    """The weights that are kept, on a few rows."""
+
+    matrix: Any = None
+
+    def bind(self, space: Workspace) -> Call:
+        arrays, source, target = space.arrays, self.sources[0], self.target
+        values, columns, offsets = self.matrix
+        kernel, bias, relu = sparse_rows[values.dtype], self.bias, self.relu
+        return lambda: kernel(values, columns, offsets, bias, relu, arrays[source], arrays[target])
+
+
+@dataclass(eq=False)
+class LayerRows(Step):
+    """Any layer, as the network computes it; NumPy makes new arrays for it."""
+
+    layer: Layer | None = None
+    own: dict[str, Array] = field(default_factory=dict)
+
+    def bind(self, space: Workspace) -> Call:
+        arrays, layer = space.arrays, self.layer
+        assert layer is not None
+
+        def call() -> None:
+            values = (arrays[source][: space.count] for source in self.sources)
+            arrays[self.target][: space.count] = layer.forward(self.own, *values)
+
+        return call
+
+
+@dataclass(eq=False)
+class LayerStrips(LayerRows):
+    """A layer that treats every channel alike, on strips; NumPy makes new arrays for it."""
+
+    channels: tuple[int, ...] = ()
+
+    def bind(self, space: Workspace) -> Call:
+        arrays, layer = space.arrays, self.layer
+        assert layer is not None
+
+        def call() -> None:
+            strips = strips_of(space.count, arrays[self.target])
+            values = (arrays[s][:strips, :size] for s, size in zip(self.sources, self.channels, strict=True))
+            result = layer.forward(self.own, *values)
+            arrays[self.target][:strips, : result.shape[1]] = result
+
+        return call
+
+
+def panel_room(inputs: int, outputs: int, dtype: Any) -> int:
+    """How many numbers `gemm` packs of a weight matrix at a time."""
+    from ..kernels.gemm import DEPTH, WIDTH
+
+    return min(DEPTH, inputs) * (min(WIDTH, outputs) + VECTORS * BYTES // np.dtype(dtype).itemsize) + 64
+
+
+def csr(W: Array, kept: Array) -> tuple[Array, Array, Array]:
+    """Values, columns and offsets for `sparse_rows`."""
+    offsets = np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.intp)
+    return W[kept], np.nonzero(kept)[1].astype(np.uint16), offsets
