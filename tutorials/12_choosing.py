@@ -158,6 +158,7 @@ close = [c for c in choice.candidates if dense.quality - c.quality <= 0.01 + 1e-
 gaps = [(dense.quality - c.quality) - (accuracy(net) - accuracy(c.net)) for c in close]
 print(f"{len(close)} candidates meet the wish; on average they lose {-np.mean(gaps):.4f} more on the test part")
 assert abs(lost["test"]) < 0.06
+assert round(100 / len(digits.valid), 2) == 0.28
 assert np.mean(gaps) < 0
 
 # %% [markdown]

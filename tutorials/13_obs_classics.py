@@ -184,10 +184,11 @@ for rule, counts in left.items():
 rank = np.linalg.matrix_rank(slopes(nets[0], x))
 print(f"H has rank {rank} of 13")
 assert rank == 4
+assert all(2 <= 13 - np.mean(counts) < 4.5 for counts in left.values())
 assert abs(np.mean(left["brain surgeon"]) - np.mean(left["brain damage"])) < 1.5
 
 # %% [markdown]
-# Three or four, and here the surgeon is no better than brain damage. Look at $H$: four samples make a matrix of rank
+# About three, and here the surgeon is no better than brain damage. Look at $H$: four samples make a matrix of rank
 # 4, and for the other nine directions it says "costs nothing". That is true very near to where we stand, and the
 # surgeon walks far along them. Where data are few the second order knows little; the next problems have more.
 #
@@ -274,7 +275,7 @@ for name, count, hidden in (("MONK-1", 124, 3), ("MONK-2", 169, 2), ("MONK-3", 1
 
 counts = {name: {rule: weights for rule, (_, weights) in rows.items()} for name, rows in results.items()}
 for by_rule in counts.values():
-    assert by_rule["brain surgeon"] < min(by_rule["magnitude"], by_rule["brain damage"])
+    assert by_rule["brain surgeon"] < 0.7 * min(by_rule["magnitude"], by_rule["brain damage"])
 assert [by_rule["dense"] for by_rule in counts.values()] == [58, 39, 39]
 assert counts["MONK-1"]["brain surgeon"] <= 30
 assert counts["MONK-2"]["brain surgeon"] <= 24
