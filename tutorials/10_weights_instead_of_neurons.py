@@ -212,9 +212,10 @@ assert times["sparse, 16 × 1"][256] < times["sparse, CSR"][256]
 compiled = {}
 for name, n in (("dense", single), ("nine tenths gone", sparse_net), ("in blocks of 16 × 1", blocked)):
     made = {batch: mp.compile(n, batch_size=batch) for batch in x}
-    for batch in x:
-        assert np.allclose(made[batch](x[batch]), n(x[batch]), atol=1e-4)
-    compiled[name] = {batch: measure(lambda b=batch, made=made: made[b](x[b]), 0.1).median for batch in x}
+    compiled[name] = {}
+    for batch, run in made.items():
+        assert np.allclose(run(x[batch]), n(x[batch]), atol=1e-4)
+        compiled[name][batch] = measure(lambda run=run, images=x[batch]: run(images), 0.1).median
     shown = "   ".join(f"batch {batch:>3}: {1e6 * seconds:8.1f} µs" for batch, seconds in compiled[name].items())
     print(f"compiled, {name:22}{shown}")
 print(made[256].plan())

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 import minprune as mp
 from minprune import plots, worked
 
-from .digits import FRACTIONS, LABELS, Study
+from .digits import FRACTIONS, LABELS, Study, trained
 
 
 def network(study: Study) -> Figure:
@@ -47,11 +47,27 @@ def accuracy(study: Study) -> Figure:
     return plots.accuracy_against_removed(curves, ylabel="test accuracy, neither repaired nor tuned")
 
 
+def front(study: Study) -> Figure:
+    """Accuracy against time and bytes, of many candidates; the smallest that loses at most two points."""
+    choice = mp.choose(study.nets[0], study.data, max_loss=0.02, batch=256, seconds=0.1, progress=False)
+    return plots.pareto(**choice.for_plot())
+
+
+def weights(study: Study) -> Figure:
+    """What the neurons of the first layer read, before and after: removed, refitted, trained again."""
+    net, plan = study.nets[0], study.plan(0, "taylor", 0.5)
+    small = trained(mp.remove(net, plan, repair="least_squares", data=study.data), study.data, 0, epochs=5, rate=1e-3)
+    scores = study.scores(0, "taylor")["dense1"]
+    return plots.weight_images(net.params["dense1.W"], small.params["dense1.W"], plan.drop["dense1"], scores, (8, 8))
+
+
 FIGURES: dict[str, Callable[[Study], Figure]] = {
     "document-network": network,
     "document-scores": scores,
     "document-ranks": ranks,
     "document-accuracy": accuracy,
+    "document-front": front,
+    "document-weights": weights,
 }
 
 
