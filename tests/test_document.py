@@ -48,7 +48,9 @@ def test_every_statement_is_told_in_both_languages_with_a_quotation_and_a_verdic
     chinese = re.compile(r"[\u4e00-\u9fff]")
     for entry in statements:
         assert entry["verdict"] in annotate.VERDICTS, entry["id"]
-        assert chinese.search(entry["quote"]) or "“" in entry["quote"] or "$" in entry["quote"] or "`" in entry["quote"], entry["id"]
+        assert (
+            chinese.search(entry["quote"]) or "“" in entry["quote"] or "$" in entry["quote"] or "`" in entry["quote"]
+        ), entry["id"]
         assert chinese.search(entry["zh"]), entry["id"]
         assert not chinese.search(entry["en"]) or entry["id"] == "F12", entry["id"]  # a book's title
 

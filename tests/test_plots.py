@@ -450,6 +450,14 @@ def test_a_pareto_figure_tells_front_beaten_dense_and_chosen_apart() -> None:
     assert [3.5, 3.5] in [list(line.get_xdata()) for line in right.lines]
 
 
+def test_a_pareto_figure_of_times_close_to_each_other_still_has_numbers_on_its_axis() -> None:
+    figure = plots.pareto([0.9, 0.8, 0.7], [140e-6, 62e-6, 70e-6], [3000, 1000, 60000], chosen=1)
+    figure.draw_without_rendering()
+    numbers = [[text.get_text() for text in axes.get_xticklabels()] for axes in figure.axes]
+    assert {"70", "80", "90", "100"} <= set(numbers[0])
+    assert "3" not in numbers[1]
+
+
 def test_a_pareto_figure_counts_what_lies_far_below_and_shows_the_rest_at_its_place() -> None:
     quality, seconds, sizes = (
         [0.98, 0.3, 0.9, 0.2, 0.95],

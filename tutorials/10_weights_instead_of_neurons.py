@@ -179,7 +179,8 @@ assert times["sparse, CSR"][1] > 2 * times["dense"][1]
 assert times["sparse, CSR"][256] > times["dense"][256]
 
 # %%
-assert np.allclose(programs["sparse, CSR"](x[256]), sparse_net(x[256]), atol=1e-4)  # it does compute the same
+csr = programs["sparse, CSR"]
+assert np.allclose(csr(x[256]), sparse_net(x[256]), atol=1e-4)  # it does compute the same
 
 # %% [markdown]
 # Honestly: the masked network is no faster than the dense one, and the sparse program *in NumPy* is several times

@@ -40,8 +40,8 @@ BROKEN = re.compile(
     r"(?<=[\u3000-\u9fff\uff00-\uffef])\n(?=[\u3000-\u9fff\uff00-\uffef])"
 )  # a line end is no blank there
 WORDS = {
-    "en": {"code": "Code", "tutorial": "Tutorial", "section": "section"},
-    "zh": {"code": "代码", "tutorial": "教程", "section": "原文"},
+    "en": {"code": "Code", "tutorial": "Tutorial", "section": "section", "colon": ": "},
+    "zh": {"code": "代码", "tutorial": "教程", "section": "原文", "colon": "："},
 }
 
 
@@ -108,8 +108,12 @@ def statement(entry: Mapping[str, Any], language: str, values: Mapping[str, Mapp
     said = f"> {entry['quote']}"
     if language == "en":
         said += f"\n>\n> {entry['says']}"
-    links = [f"{words['code']}: {', '.join(map(code, entry['code']))}"] if entry.get("code") else []
-    links += [f"{words['tutorial']}: {', '.join(map(tutorial, entry['tutorials']))}"] if entry.get("tutorials") else []
+    links = [f"{words['code']}{words['colon']}{', '.join(map(code, entry['code']))}"] if entry.get("code") else []
+    links += (
+        [f"{words['tutorial']}{words['colon']}{', '.join(map(tutorial, entry['tutorials']))}"]
+        if entry.get("tutorials")
+        else []
+    )
     picture = f"![{entry[f'{language}_title']}](figures/{entry['figure']}.png)" if "figure" in entry else ""
     pieces = (
         f"### {name} · {entry[f'{language}_title']} · **{verdict}**",
