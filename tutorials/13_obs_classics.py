@@ -277,6 +277,8 @@ counts = {name: {rule: weights for rule, (_, weights) in rows.items()} for name,
 for by_rule in counts.values():
     assert by_rule["brain surgeon"] < 0.7 * min(by_rule["magnitude"], by_rule["brain damage"])
 assert [by_rule["dense"] for by_rule in counts.values()] == [58, 39, 39]
+published = {"MONK-1": 14, "MONK-2": 15, "MONK-3": 4}
+assert [round(100 * (1 - n / counts[name]["dense"])) for name, n in published.items()] == [76, 62, 90]
 assert counts["MONK-1"]["brain surgeon"] <= 30
 assert counts["MONK-2"]["brain surgeon"] <= 24
 assert counts["MONK-3"]["brain surgeon"] <= 18

@@ -114,7 +114,10 @@ def statement(entry: Mapping[str, Any], language: str, values: Mapping[str, Mapp
         if entry.get("tutorials")
         else []
     )
-    picture = f"![{entry[f'{language}_title']}](figures/{entry['figure']}.png)" if "figure" in entry else ""
+    picture = ""
+    if "figure" in entry:
+        name_of = f"figures/{entry['figure']}"
+        picture = f"[![{entry[f'{language}_title']}]({name_of}.png)]({name_of}.svg)"  # a click opens what prints well
     pieces = (
         f"### {name} · {entry[f'{language}_title']} · **{verdict}**",
         f"{said}\n>\n> <sub>({words['section']} {entry['where']})</sub>",
