@@ -272,9 +272,9 @@ else:
     print("this version has no kernels for graphics cards")
 
 # %% [markdown]
-# It has been checked against the reference in Numba's simulator, which runs the threads one after the other on the
-# CPU; *it has not been run on a graphics card for this tutorial*, so no time stands here. A time without the hardware
-# would be an invention.
+# Without a card such a kernel can be compared with its reference in Numba's simulator, which runs the threads one
+# after the other on the CPU. *Nothing here has been run on a graphics card*, so no time stands here: a time without
+# the hardware would be an invention.
 #
 # ## What you can do now
 #
