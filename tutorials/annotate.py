@@ -16,7 +16,7 @@ import re
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from build import same_text
 
 from minprune.errors import FileError
 from minprune.files import atomic_write
+from minprune.progress import bar
 
 FOLDER = Path(__file__).resolve().parent
 DOCUMENTS = {"en": "document.md", "zh": "document.zh.md"}
@@ -52,7 +53,18 @@ def parts() -> list[dict[str, Any]]:
 
 def numbers(study: Study) -> dict[str, dict[str, Any]]:
     """Every number that a text may name, by statement."""
-    return _joined(example.numbers(), {"E": program.numbers()}, concepts.numbers(study), claims.numbers(study))
+    runs: dict[str, Callable[[], Mapping[str, Mapping[str, Any]]]] = {
+        "the example": example.numbers,
+        "the program": lambda: {"E": program.numbers()},
+        "concepts": lambda: concepts.numbers(study),
+        "claims": lambda: claims.numbers(study),
+    }
+    found = []
+    with bar("annotations", len(runs), show=True) as advance:
+        for name, run in runs.items():
+            found.append(run())
+            advance(text=name)
+    return _joined(*found)
 
 
 def _joined(*parts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
