@@ -336,6 +336,10 @@ def _listing(add: Adder) -> None:
     add("--seed", type=_seed, default=42, help="of the starting weights (42)")
 
 
+def _grade(add: Adder) -> None:
+    add("files", nargs="*", help="your answers, or a folder of them; they are run. Without any: what there is to do")
+
+
 COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
     "demo": ("The whole cycle on handwritten digits, with figures.", "minprune demo --seeds 1", _demo),
     "train": ("Train a network.", "minprune train digits --hidden 64-32 --epochs 30 -o model.npz", _train),
@@ -386,5 +390,6 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
     "data": ("Fetch a data set from its home.", "minprune data", _data),
     "worked": ("The document's 3-5-2 example (4.3), number by number.", "minprune worked", _nothing),
     "listing": ("The document's program (5.2), made to run.", "minprune listing --hidden 3", _listing),
+    "grade": ("Judge your answers to the tutorials' exercises.", "minprune grade", _grade),
     "warmup": ("Compile all kernels ahead, for backend numba.", "minprune warmup", _nothing),
 }

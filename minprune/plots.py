@@ -1,7 +1,7 @@
 """Figures: scores beside the truth, accuracy against size, weights as images, predictions, what pruning bought.
 
 Every function returns a `matplotlib.figure.Figure` that belongs to nobody: no pyplot, no window, no global state.
-`save` writes it.
+`save` writes it, `show` shows it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from .errors import DataError, ShapeError
 from .figures.agreement import agreement_figure
+from .figures.arrays import array_map
 from .figures.choice import pareto, sensitivity_scan
 from .figures.drawing import (
     BLACK,
@@ -36,23 +37,39 @@ from .figures.drawing import (
     save,
     vector,
 )
+from .figures.durations import time_bars
+from .figures.lessons import running_sum, step_sizes, with_tangents
 from .figures.mosaics import weight_images
+from .figures.networks import network_drawing
 from .figures.neuron import explain_figure
+from .figures.ordering import rank_ranks
+from .figures.showing import show
+from .figures.values import network_values
 from .ops import Array
 
 __all__ = [
     "accuracy_against_removed",
     "agreement_figure",
+    "array_map",
     "explain_figure",
+    "network_drawing",
+    "network_values",
     "pareto",
     "predictions",
+    "rank_ranks",
+    "running_sum",
     "save",
     "score_bars",
     "sensitivity_scan",
+    "show",
     "speed_size",
+    "step_sizes",
+    "time_bars",
     "weight_images",
+    "with_tangents",
 ]
 
+PAPER = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}  # a number on it covers lines
 LABELLED = 32  # more bars than this are sorted and lose their names and outlines
 
 
@@ -116,6 +133,8 @@ def score_bars(
     panels[-1].set_xlim(-0.8, len(heights) - 0.2)
     panels[-1].set_xticks(range(len(heights)) if few else [], [f"h{j + 1}" for j in order] if few else [])
     panels[-1].set_xlabel(xlabel if few else f"{len(heights)} {xlabel}s, sorted by score")
+    if few and len(heights) > 9:  # h10 is wider than its bar
+        panels[-1].tick_params(axis="x", labelsize=8)
     headline(figure, title)
     return figure
 
@@ -145,15 +164,17 @@ def _bars(axes: Axes, heights: Array, gone: Array, few: bool) -> None:
     plain_axes(axes, "y")
 
 
-def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str = "accuracy") -> Figure:
+def accuracy_against_removed(
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], ylabel: str = "accuracy", xlabel: str = "neurons removed"
+) -> Figure:
     """Draw accuracy against the fraction of neurons removed: the mean over seeds, and their range as a band.
 
     Parameters
     ----------
     curves : mapping
         ``{label: (fractions (k,), accuracies (seeds, k))}``, all from 0 to 1.
-    ylabel : str
-        Accuracy of what, on what.
+    ylabel, xlabel : str
+        Accuracy of what, on what; and what was removed.
 
     Returns
     -------
@@ -190,7 +211,7 @@ def accuracy_against_removed(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], 
         axes.fill_between(x, y.min(axis=0), y.max(axis=0), color=colour, alpha=0.18, linewidth=0)
         axes.plot(x, y.mean(axis=0), dash, marker=marker, color=colour, label=label, markersize=6)
         seeds.add(len(y))
-    axes.set_xlabel("neurons removed")
+    axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     as_percent(axes.xaxis)
     as_percent(axes.yaxis)
@@ -317,7 +338,8 @@ def speed_size(rows: Mapping[str, tuple[float, float]], title: str = "") -> Figu
     axes.annotate("dense", (1, 1), (0, 3), ("data", "axes fraction"), "offset points", ha="center", va="bottom")
     widest = max(1.0, *ratios)
     for place, (dense, pruned) in enumerate(rows.values()):
-        axes.annotate(f"{ratios[place]:.3f}", (ratios[place], place), (5, 0), textcoords="offset points", va="center")
+        beside: dict[str, Any] = {"xytext": (5, 0), "textcoords": "offset points", "va": "center", "bbox": PAPER}
+        axes.annotate(f"{ratios[place]:.3f}", (ratios[place], place), **beside)
         axes.text(1.22 * widest, place, f"{_number(dense)} → {_number(pruned)}", va="center")
     axes.set_xlim(0, 1.18 * widest)
     axes.set_yticks(range(len(rows)), list(rows))

@@ -60,7 +60,7 @@ def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> Non
             "evaluate",
             "compare",
         ),
-        *("formulas", "data", "worked", "listing", "warmup", "demo"),
+        *("formulas", "data", "worked", "listing", "grade", "warmup", "demo"),
     )
     assert set(order) == set(COMMANDS)
     for name in order:

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
-from matplotlib.colors import same_color, to_rgba
+from matplotlib.colors import same_color, to_hex, to_rgba
 from matplotlib.figure import Figure
 
 import minprune as mp
 from minprune import plots, worked
 from minprune.errors import DataError, FileError, PlanError, ShapeError
 from minprune.explaining.explanation import Explanation, explain
-from minprune.figures.drawing import BLUE, ORANGE
+from minprune.figures.drawing import BLUE, ORANGE, VERMILION
 from minprune.scores import Criterion
 from minprune.truth import Agreement, agreement
 
@@ -65,6 +65,22 @@ def drawn(kind: str) -> Figure:
         return plots.sensitivity_scan({"dense1": ([0, 0.5], [0.9, 0.8]), "conv1": ([0, 0.5], [0.9, 0.4])})
     if kind == "pareto":
         return plots.pareto([0.9, 0.8, 0.7], [3e-5, 2e-5, 4e-5], [3000, 1000, 2000], 1, {"quality": 0.75}, title="a")
+    if kind == "network_drawing":
+        return plots.network_drawing(worked.network(), mp.Plan({"dense1": [0, 2]}), title="a")
+    if kind == "time_bars":
+        return plots.time_bars({"naive": 2.0, "clever": 0.01}, "ns", title="a")
+    if kind == "rank_ranks":
+        return plots.rank_ranks({"a": [1, 2, 3], "b": [3, np.inf, 1]}, [0.1, 0.2, 0.3], removed=1, title="a")
+    if kind == "running_sum":
+        return plots.running_sum({"a": 0.3, "b": -0.5}, title="a")
+    if kind == "with_tangents":
+        return plots.with_tangents(np.square, (-1, 2), 1.0, {"tangent": lambda x: 2 * x - 1}, {"gone": 0.0}, title="a")
+    if kind == "step_sizes":
+        return plots.step_sizes([1e-1, 1e-2], {"a": [1e-3, 0.0], "b": [1e-2, 1e-4]}, title="a")
+    if kind == "network_values":
+        return plots.network_values({"x": [1, 2], "h": [0.5, -1]}, [[[0.3, -0.1], [0, 1]]], {"h": [1]}, title="a")
+    if kind == "array_map":
+        return plots.array_map({"W": W, "b": W[:, 0]}, {"W": W > 0}, title="a")
     if kind == "explain_figure":
         return plots.explain_figure(explained_once())
     assert kind == "speed_size", f"{kind}: draw one here, so that it is tested"
@@ -92,7 +108,7 @@ def test_a_title_that_is_too_long_for_a_line_takes_more_and_stays_inside_the_fig
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg"])
-@pytest.mark.parametrize("kind", sorted(set(plots.__all__) - {"save"}))
+@pytest.mark.parametrize("kind", sorted(set(plots.__all__) - {"save", "show"}))
 def test_every_figure_is_written_whole_and_with_the_same_bytes_twice(kind: str, suffix: str, tmp_path: Path) -> None:
     figure, again = drawn(kind), drawn(kind)
     first, second, third = (tmp_path / f"{i}{suffix}" for i in range(3))
@@ -434,6 +450,14 @@ def test_a_pareto_figure_tells_front_beaten_dense_and_chosen_apart() -> None:
     assert [3.5, 3.5] in [list(line.get_xdata()) for line in right.lines]
 
 
+def test_a_pareto_figure_of_times_close_to_each_other_still_has_numbers_on_its_axis() -> None:
+    figure = plots.pareto([0.9, 0.8, 0.7], [140e-6, 62e-6, 70e-6], [3000, 1000, 60000], chosen=1)
+    figure.draw_without_rendering()
+    numbers = [[text.get_text() for text in axes.get_xticklabels()] for axes in figure.axes]
+    assert {"70", "80", "90", "100"} <= set(numbers[0])
+    assert "3" not in numbers[1]
+
+
 def test_a_pareto_figure_counts_what_lies_far_below_and_shows_the_rest_at_its_place() -> None:
     quality, seconds, sizes = (
         [0.98, 0.3, 0.9, 0.2, 0.95],
@@ -566,3 +590,137 @@ def test_an_agreement_is_drawn_by_its_loss_on_request_and_by_nothing_it_does_not
     for measure in ("rmse", "luck"):
         with pytest.raises(DataError, match=f"measure is '{measure}', expected accuracy or loss"):
             plots.agreement_figure(found, measure)
+
+
+# A network, drawn -----------------------------------------------------------------------------------------------------
+
+
+def names(axes: Axes) -> set[str]:
+    """What is written into the circles of a panel, and under its columns."""
+    return {text.get_text() for text in axes.texts}
+
+
+def lines_of(axes: Axes) -> dict[tuple[tuple[float, ...], ...], tuple[float, str]]:
+    """From where to where a panel's lines go -> how wide they are, and their colour."""
+    found = {}
+    for lines in axes.collections:
+        colour = to_hex(lines.get_colors()[0])
+        for segment, width in zip(lines.get_segments(), lines.get_linewidths(), strict=True):
+            found[tuple(map(tuple, segment.tolist()))] = (float(width), colour)
+    return found
+
+
+def test_what_stays_has_the_same_place_in_both_drawings_and_what_goes_is_crossed_out() -> None:
+    before, after = plots.network_drawing(worked.network(), mp.Plan({"dense1": [0, 2]})).axes
+    assert names(before) - names(after) == {"h1", "h3"}
+    places = [{t.get_text(): t.get_position() for t in axes.texts} for axes in (before, after)]
+    assert {name: places[0][name] for name in places[1]} == places[1]
+    crosses = [line.get_ydata()[0] for line in before.lines if line.get_marker() == "x"]
+    assert crosses == [places[0]["h1"][1], places[0]["h3"][1]]
+    assert not [line for line in after.lines if line.get_marker() == "x"]
+
+
+def test_every_weight_is_one_line_as_wide_as_it_is_large_and_coloured_by_its_sign() -> None:
+    net = mp.Sequential(mp.Dense(1, 2), mp.Dense(2, 1), rng=0)
+    net.params["dense1.W"], net.params["dense2.W"] = [[2.0], [-1.0]], [[4.0, 0.0]]
+    before, after = plots.network_drawing(net, mp.Plan({"dense1": [1]})).axes
+    kept, pale = lines_of(after), lines_of(before)
+    assert kept == {((0, 0), (1, 0.5)): (1.6, VERMILION.lower()), ((1, 0.5), (2, 0)): (3.2, VERMILION.lower())}
+    assert {line: pale[line] for line in kept} == kept
+    assert pale[(0, 0), (1, -0.5)] == (0.8, "#bbbbbb")  # a weight of 0 has no line
+    assert before.get_title(loc="left") == "before: 1-2-1, 3 of 4 weights not 0"
+    assert after.get_title(loc="left") == "after: 1-1-1, 4 parameters"
+
+
+def test_the_right_drawing_shows_the_network_that_is_given_for_it() -> None:
+    net, plan = worked.network(), mp.Plan({"dense1": [0, 2]})
+    tuned = mp.remove(net, plan)
+    tuned.params["dense2.b"] = [0.0, 0.0]
+    tuned.params["dense2.W"] = -tuned.params["dense2.W"]
+    colours = [
+        [colour for _, colour in lines_of(axes).values()] for axes in plots.network_drawing(net, plan, tuned).axes
+    ]
+    assert colours[1].count(VERMILION.lower()) > colours[0].count(VERMILION.lower())
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ((mp.Conv2d(1, 2, 3), mp.Flatten(), mp.Dense(2, 2)), "conv1: only a chain of dense layers can be drawn"),
+        ((mp.Residual(mp.Dense(3, 3)),), "add1: only a chain of dense layers can be drawn"),
+        ((mp.Dense(64, 10),), "input has 64 neurons, at most 24 can be drawn; see weight_images and score_bars"),
+        ((mp.ReLU(),), "the network has no dense layer, so there is nothing to draw"),
+    ],
+)
+def test_a_network_that_cannot_be_drawn_is_refused(layers: tuple[Any, ...], message: str) -> None:
+    net = mp.Sequential(*layers, rng=0)
+    with pytest.raises(DataError, match=message):
+        plots.network_drawing(net, mp.Plan({}))
+
+
+def test_another_network_than_the_plan_leaves_is_refused() -> None:
+    net = worked.network()
+    with pytest.raises(DataError, match="after: expected 3-4-2 neurons, as the plan leaves them, got 3-5-2"):
+        plots.network_drawing(net, mp.Plan({"dense1": [0]}), net)
+
+
+# Ranks ----------------------------------------------------------------------------------------------------------------
+
+
+def test_ranks_stand_against_ranks_and_the_lowest_scores_are_marked() -> None:
+    (axes,) = plots.rank_ranks({"mine": [5.0, np.inf, -1.0]}, truth=[0.3, 0.2, 0.1], removed=2).axes
+    kept, gone = axes.lines[1:]
+    assert (list(kept.get_xdata()), list(kept.get_ydata())) == ([2], [3])
+    assert (list(gone.get_xdata()), list(gone.get_ydata())) == ([3, 1], [2, 1])
+    assert axes.get_title(loc="left") == "mine: ρ = 0.50"
+
+
+def test_equal_scores_share_a_rank_and_have_no_correlation() -> None:
+    (axes,) = plots.rank_ranks({"same": [1.0, 1.0, 1.0]}, truth=[0.3, 0.2, 0.1]).axes
+    assert list(axes.lines[1].get_ydata()) == [2, 2, 2]
+    assert axes.get_title(loc="left") == "same: all equal"
+
+
+def test_the_lowest_panel_of_every_column_names_its_axis() -> None:
+    figure = plots.rank_ranks({str(i): [1.0, 2.0, 3.0] for i in range(5)}, [1, 2, 3])
+    assert [axes.get_xlabel() != "" for axes in figure.axes] == [False, False, True, True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("scores", "truth", "removed", "error", "message"),
+    [
+        ({}, [1.0], 0, DataError, "scores: expected at least one criterion, got none"),
+        ({"a": [1.0]}, [1.0, 2.0], 0, ShapeError, r"a: expected shape \(2,\) like the truth, got \(1,\)"),
+        ({"a": [np.nan, 1.0]}, [1.0, 2.0], 0, DataError, "a: expected numbers, got nan"),
+        ({"a": [1.0]}, [np.inf], 0, DataError, "truth: expected finite numbers, got inf"),
+        ({"a": [1.0]}, [1.0], 2, DataError, "removed is 2, expected a number from 0 to 1"),
+    ],
+)
+def test_ranks_that_make_no_figure_are_refused(scores, truth, removed, error, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(error, match=message):
+        plots.rank_ranks(scores, truth, removed)
+
+
+# Times ----------------------------------------------------------------------------------------------------------------
+
+
+def test_times_stand_from_top_to_bottom_with_their_ratio_to_the_last() -> None:
+    (axes,) = plots.time_bars({"naive": 20.0, "clever": 0.5}, "ns per multiply-add").axes
+    assert [bar.get_width() for bar in axes.patches] == [20.0, 0.5]
+    assert [text.get_text() for text in axes.texts] == ["20  (40 ×)", "0.5  (1 ×)"]
+    assert axes.get_xscale() == "log"
+    assert axes.yaxis_inverted()
+    assert axes.get_xlabel() == "ns per multiply-add"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ({}, "rows: expected at least one number, got none"),
+        ({"a": 0.0}, "rows: expected times above 0, got 0"),
+        ({"a": np.inf}, "rows: expected finite numbers, got inf"),
+    ],
+)
+def test_times_that_make_no_figure_are_refused(rows: dict[str, float], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        plots.time_bars(rows)

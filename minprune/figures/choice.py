@@ -180,7 +180,8 @@ def _trade(axes: Axes, costs: Array, y: Array, front: Array, chosen: int, limit:
     ring.set(markeredgewidth=2, zorder=5)
     axes.axvline(limit, color=GREY, linestyle=":", linewidth=1.2)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    narrow = costs.max() < 5 * costs.min()  # then 1, 2 and 5 would be too few
+    axes.xaxis.set_major_locator(LogLocator(subs=range(1, 10) if narrow else (1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.4g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     plain_axes(axes, "both")

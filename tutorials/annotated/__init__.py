@@ -1,0 +1,1 @@
+"""What `tutorials/annotate.py` makes the annotated document of: texts in TOML, and the runs behind their numbers."""
