@@ -1,0 +1,98 @@
+"""Convolution for backend "numba"."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..backends import accelerates
+from ..ops import Array
+from ..ops.conv import conv, conv_grad_W, conv_grad_x
+from ..ops.windows import Sizes, output_size
+from .correlate import correlate, correlate_weights
+from .filters import HEIGHTS, height_for
+from .gemm import NOTHING
+from .layout import LINE, as_rows, batch_last, seen, seen_by
+from .vectors import BYTES
+
+
+def flat(x: Array) -> Array:
+    """Give images of one spatial axis a second one, of size 1, in front."""
+    return x if x.ndim == 4 else x[:, :, None]
+
+
+def both(sizes: Sizes, fill: int) -> Sizes:
+    """The same for the settings of a convolution."""
+    return sizes if len(sizes) == 2 else (fill, *sizes)
+
+
+def convolve(X: Array, W: Array, bias: Array | None, size: Sizes, tables: tuple[Array, Array], Z: Array) -> None:
+    """Run `correlate` with its scratch memory."""
+    groups, filters, channels, *kernel = W.shape
+    entries = channels * prod(kernel)
+    lanes = BYTES // X.itemsize
+    lines, picks = np.empty(entries, np.intp), np.empty(entries, np.intp)
+    height = height_for(filters)
+    weights = np.empty(groups * entries * -(-filters // height) * height, X.dtype)
+    panel = np.empty(len(X) * min(HEIGHTS[height], -(-X.shape[1] // lanes)) * lanes + LINE, X.dtype)
+    start = NOTHING[X.dtype] if bias is None else np.ascontiguousarray(bias)
+    correlate[X.dtype](X, W, height, HEIGHTS[height], start, False, *size, *tables, lines, picks, weights, panel, Z.reshape(-1))
+
+
+def conv_kernel(
+    x: Array, W: Array, b: Array | None, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> Array:
+    """For every sample n, filter o and place p: z[n, o, p] = b[o] + Σ_{c,k} W[o, c, k] x[n, c, s·p + d·k − r]."""
+    out = output_size(x.shape[2:], W.shape[2:], stride, padding, dilation)
+    z, memory = batch_last((len(x), len(W), *out), x.dtype)
+    image, filters = flat(x), flat(W)
+    size, kernel = image.shape[2:], filters.shape[2:]
+    settings = zip(size, kernel, both(stride, 1), both(padding, 0), both(dilation, 1), both(out, 1), strict=True)
+    tables = tuple(seen(*axis) for axis in settings)
+    grouped = filters.reshape(groups, len(W) // groups, W.shape[1], *kernel)
+    convolve(as_rows(image), grouped, b, size, tables, memory)
+    return z
+
+
+def conv_grad_x_kernel(
+    g: Array, W: Array, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> Array:
+    """For every entry q: x̄[n, c, q] = Σ_o Σ_{(p, k): s·p + d·k − r = q} W[o, c, k] g[n, o, p]."""
+    bar, memory = batch_last(tuple(shape), g.dtype)
+    upstream, filters = flat(g), flat(W)
+    out, kernel = upstream.shape[2:], filters.shape[2:]
+    settings = zip(both(shape[2:], 1), kernel, both(stride, 1), both(padding, 0), both(dilation, 1), out, strict=True)
+    tables = tuple(seen_by(*axis) for axis in settings)
+    grouped = filters.reshape(groups, len(W) // groups, W.shape[1], *kernel).swapaxes(1, 2)
+    convolve(as_rows(upstream), grouped, None, out, tables, memory)
+    return bar
+
+
+def conv_grad_W_kernel(
+    g: Array, x: Array, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> Array:
+    """For every filter o, channel c and entry k: W̄[o, c, k] = Σ_{n, p} g[n, o, p] x[n, c, s·p + d·k − r]."""
+    image, upstream = flat(x), flat(g)
+    (H, width), kernel = image.shape[2:], both(shape[2:], 1)
+    out, (r, rx), (s, sx), (d, dx) = upstream.shape[2:], both(padding, 0), both(stride, 1), both(dilation, 1)
+    wide = width + 2 * rx
+    channels = np.arange(x.shape[1])[:, None, None] * (H + 2 * r)
+    entry_rows = (channels + np.arange(kernel[0])[:, None] * d) * wide + np.arange(kernel[1]) * dx
+    place_rows = np.arange(out[0])[:, None] * s * wide + np.arange(out[1]) * sx
+    sizes = (groups, shape[0] // groups, shape[1] * prod(kernel))
+    bar = np.empty(prod(shape), g.dtype)
+    G, X = as_rows(upstream), as_rows(image)
+    most = min(MOST, -(-len(x) * x.itemsize // BYTES)) or 1
+    numbers = most * BYTES // x.itemsize
+    gradients = np.empty(len(G) * numbers + LINE, g.dtype)
+    panel = np.empty(x.shape[1] * (H + 2 * r) * wide * numbers + LINE, g.dtype)
+    shifts, at = np.empty(entry_rows.size, np.intp), np.empty(place_rows.size * most, np.intp)
+    correlate_weights[g.dtype](
+        G, X, (x.shape[1], H, width), (r, rx), sizes, entry_rows.ravel(), place_rows.ravel(), most,
+        shifts, at, gradients, panel, bar,
+    )  # fmt: skip
+    return bar.reshape(shape)
+
+MOST = 2
