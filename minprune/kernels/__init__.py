@@ -5,4 +5,6 @@ which the two are compared. Read from the bottom: `vectors` (the micro-kernel, i
 around it), `dense` (whom they serve, and when NumPy is better); `cpu` chooses the tile, `keeping` compiles and keeps.
 """
 
+from . import convolution as convolution
 from . import dense as dense
+from . import pooling as pooling

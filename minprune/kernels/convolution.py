@@ -14,13 +14,8 @@ from ..ops.windows import Sizes, output_size
 from .correlate import correlate, correlate_weights
 from .filters import HEIGHTS, height_for
 from .gemm import NOTHING
-from .layout import LINE, as_rows, batch_last, seen, seen_by
+from .layout import LINE, as_rows, batch_last, floats, seen, seen_by, with_rows
 from .vectors import BYTES
-
-
-def flat(x: Array) -> Array:
-    """Give images of one spatial axis a second one, of size 1, in front."""
-    return x if x.ndim == 4 else x[:, :, None]
 
 
 def both(sizes: Sizes, fill: int) -> Sizes:
@@ -41,13 +36,21 @@ def convolve(X: Array, W: Array, bias: Array | None, size: Sizes, tables: tuple[
     correlate[X.dtype](X, W, height, HEIGHTS[height], start, False, *size, *tables, lines, picks, weights, panel, Z.reshape(-1))
 
 
+def takes_conv(
+    x: Array, W: Array, b: Array | None, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
+) -> bool:
+    """float32 or float64, 16 samples"""
+    return floats(x, W) and (b is None or floats(x, b)) and len(x) >= 16
+
+
+@accelerates(conv, "numba", takes=takes_conv)
 def conv_kernel(
     x: Array, W: Array, b: Array | None, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
 ) -> Array:
     """For every sample n, filter o and place p: z[n, o, p] = b[o] + Σ_{c,k} W[o, c, k] x[n, c, s·p + d·k − r]."""
     out = output_size(x.shape[2:], W.shape[2:], stride, padding, dilation)
     z, memory = batch_last((len(x), len(W), *out), x.dtype)
-    image, filters = flat(x), flat(W)
+    image, filters = with_rows(x), with_rows(W)
     size, kernel = image.shape[2:], filters.shape[2:]
     settings = zip(size, kernel, both(stride, 1), both(padding, 0), both(dilation, 1), both(out, 1), strict=True)
     tables = tuple(seen(*axis) for axis in settings)
@@ -56,12 +59,18 @@ def conv_kernel(
     return z
 
 
+def takes_grad_x(g: Array, W: Array, shape: Sizes, *settings: Any, **named: Any) -> bool:
+    """float32 or float64, 16 samples"""
+    return floats(g, W) and len(g) >= 16
+
+
+@accelerates(conv_grad_x, "numba", takes=takes_grad_x)
 def conv_grad_x_kernel(
     g: Array, W: Array, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
 ) -> Array:
     """For every entry q: x̄[n, c, q] = Σ_o Σ_{(p, k): s·p + d·k − r = q} W[o, c, k] g[n, o, p]."""
     bar, memory = batch_last(tuple(shape), g.dtype)
-    upstream, filters = flat(g), flat(W)
+    upstream, filters = with_rows(g), with_rows(W)
     out, kernel = upstream.shape[2:], filters.shape[2:]
     settings = zip(both(shape[2:], 1), kernel, both(stride, 1), both(padding, 0), both(dilation, 1), out, strict=True)
     tables = tuple(seen_by(*axis) for axis in settings)
@@ -70,11 +79,17 @@ def conv_grad_x_kernel(
     return bar
 
 
+def takes_grad_W(g: Array, x: Array, shape: Sizes, *settings: Any, **named: Any) -> bool:
+    """float32 or float64, 16 samples"""
+    return floats(g, x) and len(g) >= 16
+
+
+@accelerates(conv_grad_W, "numba", takes=takes_grad_W)
 def conv_grad_W_kernel(
     g: Array, x: Array, shape: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes, groups: int
 ) -> Array:
     """For every filter o, channel c and entry k: W̄[o, c, k] = Σ_{n, p} g[n, o, p] x[n, c, s·p + d·k − r]."""
-    image, upstream = flat(x), flat(g)
+    image, upstream = with_rows(x), with_rows(g)
     (H, width), kernel = image.shape[2:], both(shape[2:], 1)
     out, (r, rx), (s, sx), (d, dx) = upstream.shape[2:], both(padding, 0), both(stride, 1), both(dilation, 1)
     wide = width + 2 * rx
@@ -84,7 +99,8 @@ def conv_grad_W_kernel(
     sizes = (groups, shape[0] // groups, shape[1] * prod(kernel))
     bar = np.empty(prod(shape), g.dtype)
     G, X = as_rows(upstream), as_rows(image)
-    most = min(MOST, -(-len(x) * x.itemsize // BYTES)) or 1
+    few = max(1, min(4, 128 // place_rows.size))  # long walks along few samples: they stay in the L1 cache
+    most = max(1, min(few, -(-len(x) * x.itemsize // BYTES)))
     numbers = most * BYTES // x.itemsize
     gradients = np.empty(len(G) * numbers + LINE, g.dtype)
     panel = np.empty(x.shape[1] * (H + 2 * r) * wide * numbers + LINE, g.dtype)
@@ -94,5 +110,3 @@ def conv_grad_W_kernel(
         shifts, at, gradients, panel, bar,
     )  # fmt: skip
     return bar.reshape(shape)
-
-MOST = 2

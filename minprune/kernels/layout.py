@@ -10,8 +10,21 @@ import numpy as np
 
 from ..ops import Array
 from ..ops.windows import Sizes
+from .gemm import NOTHING
 
 LINE = 64  # bytes of a cache line
+
+
+def floats(*arrays: Any) -> bool:
+    """Whether all are plain arrays of float32, or all of float64.
+
+    Examples
+    --------
+    >>> floats(np.ones(2), np.ones(3)), floats(np.ones(2), np.ones(3, np.float32)), floats(np.ones(2), None)
+    (True, False, False)
+    """
+    first = arrays[0]
+    return all(type(array) is np.ndarray and array.dtype in NOTHING and array.dtype == first.dtype for array in arrays)
 
 
 def aligned(shape: Sizes, dtype: Any) -> Array:
@@ -51,6 +64,16 @@ def as_rows(x: Array) -> Array:
     if is_batch_last(x):
         return np.moveaxis(x, 0, -1).reshape(prod(x.shape[1:]), len(x))
     return np.ascontiguousarray(x).reshape(len(x), prod(x.shape[1:])).T
+
+
+def with_rows(x: Array) -> Array:
+    """Give images of one spatial axis a second one, of size 1, in front."""
+    return x if x.ndim == 4 else x[:, :, None]
+
+
+def in_memory_order(x: Array) -> Array:
+    """View images (N, C, …) as (C, H, W, N) with the samples side by side; copied where they lie otherwise."""
+    return np.ascontiguousarray(np.moveaxis(with_rows(x), 0, -1))
 
 
 @lru_cache(maxsize=256)
