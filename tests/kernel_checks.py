@@ -15,7 +15,9 @@ from minprune.kernels import cases, window_cases
 from minprune.kernels.cases import Case
 from minprune.kernels.convolution import conv_grad_W_kernel, conv_grad_x_kernel, conv_kernel
 from minprune.kernels.dense import affine_grad_W_kernel, affine_grad_x_kernel, affine_kernel
+from minprune.kernels.elementwise import relu_grad_kernel
 from minprune.kernels.pooling import avg_pool_grad_kernel, avg_pool_kernel, max_pool_grad_kernel, max_pool_kernel
+from minprune.ops.activations import relu_grad
 from minprune.ops.affine import affine, affine_grad_W, affine_grad_x
 from minprune.ops.conv import conv, conv_grad_W, conv_grad_x
 from minprune.ops.pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
@@ -29,6 +31,7 @@ WINDOWS = {
     max_pool_grad: max_pool_grad_kernel,
     avg_pool: avg_pool_kernel,
     avg_pool_grad: avg_pool_grad_kernel,
+    relu_grad: relu_grad_kernel,
 }
 KERNELS = DENSE | WINDOWS
 

@@ -7,4 +7,5 @@ around it), `dense` (whom they serve, and when NumPy is better); `cpu` chooses t
 
 from . import convolution as convolution
 from . import dense as dense
+from . import elementwise as elementwise
 from . import pooling as pooling

@@ -65,29 +65,35 @@ def pool_mean(X, sees_y, sees_x, count, Z):
                     total[n] /= count
 
 
-@compiled(lambda t: types.void(*(read(t, 4, "C"),) * 3, TABLE, TABLE, written(types.boolean, 1), written(t, 4)))
-def unpool_max(G, X, best, sees_y, sees_x, waiting, bar):
-    """Add each G to `bar` where its window's maximum was met first."""
-    bar[:] = 0
+@compiled(
+    lambda t: types.void(*(read(t, 4, "C"),) * 3, TABLE, TABLE, types.boolean, written(t, 1), written(t, 4))
+)
+def unpool_max(G, X, best, sees_y, sees_x, alone, left, bar):
+    """Add each G to `bar` where its window's maximum is met first; set it where each entry lies in one window alone."""
+    if not alone:
+        bar[:] = 0
     for a in range(G.shape[0]):
         for y in range(G.shape[1]):
             for x in range(G.shape[2]):
                 g, most = G[a, y, x], best[a, y, x]
-                waiting[:] = True
+                for n in range(len(g)):
+                    left[n] = g[n]  # what has not found its place yet
                 for v in sees_y[y]:
                     for u in sees_x[x]:
                         if v >= 0 and u >= 0:
                             row, target = X[a, v, u], bar[a, v, u]
-                            for n in range(len(g)):
-                                here = waiting[n] and row[n] == most[n]
-                                target[n] += g[n] if here else 0
-                                waiting[n] = waiting[n] and not here
+                            for n in range(len(left)):
+                                here = row[n] == most[n]
+                                found = left[n] if here else 0
+                                target[n] = found if alone else target[n] + found
+                                left[n] = 0 if here else left[n]
 
 
-@compiled(lambda t: types.void(read(t, 4, "C"), TABLE, TABLE, types.intp, written(t, 4)))
-def unpool_mean(G, sees_y, sees_x, count, bar):
-    """Add each G, divided by `count`, to all entries of its window."""
-    bar[:] = 0
+@compiled(lambda t: types.void(read(t, 4, "C"), TABLE, TABLE, types.intp, types.boolean, written(t, 4)))
+def unpool_mean(G, sees_y, sees_x, count, alone, bar):
+    """Add each G, divided by `count`, to all entries of its window; set them where each lies in one window alone."""
+    if not alone:
+        bar[:] = 0
     for a in range(G.shape[0]):
         for y in range(G.shape[1]):
             for x in range(G.shape[2]):
@@ -97,7 +103,8 @@ def unpool_mean(G, sees_y, sees_x, count, bar):
                         if v >= 0 and u >= 0:
                             target = bar[a, v, u]
                             for n in range(len(g)):
-                                target[n] += g[n] / count
+                                share = g[n] / count
+                                target[n] = share if alone else target[n] + share
 
 
 def tables(size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes) -> tuple[Array, Array]:
@@ -105,6 +112,11 @@ def tables(size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes) -> tuple[A
     out = output_size(size, kernel, stride, padding, (1,) * len(size))
     down, along = [(1, 1, 1, 0, 1, 1), *zip(size, kernel, stride, padding, (1,) * len(size), out, strict=True)][-2:]
     return seen(*down), seen(*along)
+
+
+def stand_alone(size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes) -> bool:
+    """Whether every entry lies in exactly one window."""
+    return kernel == stride and not any(padding) and not any(s % k for s, k in zip(size, kernel, strict=True))
 
 
 def takes_x(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> bool:
@@ -116,7 +128,7 @@ def takes_x(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> bool:
 def max_pool_kernel(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
     """For every place p: y[n, c, p] = max_k x[n, c, s·p + k − r]."""
     seen_y, seen_x = tables(x.shape[2:], kernel, stride, padding)
-    y, Z = batch_last((*x.shape[:2], *out_of(x, seen_y, seen_x)), x.dtype)
+    y, _ = batch_last((*x.shape[:2], *out_of(x, seen_y, seen_x)), x.dtype)
     pool_max[x.dtype](in_memory_order(x), seen_y, seen_x, in_memory_order(y))
     return y
 
@@ -130,7 +142,7 @@ def out_of(x: Array, seen_y: Array, seen_x: Array) -> Sizes:
 def avg_pool_kernel(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
     """For every place p: y[n, c, p] = Σ_k x[n, c, s·p + k − r] / K."""
     seen_y, seen_x = tables(x.shape[2:], kernel, stride, padding)
-    y, Z = batch_last((*x.shape[:2], *out_of(x, seen_y, seen_x)), x.dtype)
+    y, _ = batch_last((*x.shape[:2], *out_of(x, seen_y, seen_x)), x.dtype)
     pool_mean[x.dtype](in_memory_order(x), seen_y, seen_x, prod(kernel), in_memory_order(y))
     return y
 
@@ -144,9 +156,10 @@ def takes_max_grad(g: Array, x: Array, best: Array, kernel: Sizes, stride: Sizes
 def max_pool_grad_kernel(g: Array, x: Array, best: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
     """For every entry q: the sum of g over the windows in which it is the first that equals the maximum."""
     bar, _ = batch_last(x.shape, x.dtype)
-    waiting = np.empty(len(x), np.bool_)
+    seen_y, seen_x = tables(x.shape[2:], kernel, stride, padding)
+    alone = stand_alone(x.shape[2:], kernel, stride, padding)
     images = (in_memory_order(array) for array in (g, x, best))
-    unpool_max[x.dtype](*images, *tables(x.shape[2:], kernel, stride, padding), waiting, in_memory_order(bar))
+    unpool_max[x.dtype](*images, seen_y, seen_x, alone, np.empty(len(x), x.dtype), in_memory_order(bar))
     return bar
 
 
@@ -160,5 +173,6 @@ def avg_pool_grad_kernel(g: Array, shape: Sizes, kernel: Sizes, stride: Sizes, p
     """For every entry q: the sum of g over the windows that hold it, divided by their size."""
     bar, _ = batch_last(tuple(shape), g.dtype)
     seen_y, seen_x = tables(tuple(shape[2:]), kernel, stride, padding)
-    unpool_mean[g.dtype](in_memory_order(g), seen_y, seen_x, prod(kernel), in_memory_order(bar))
+    alone = stand_alone(tuple(shape[2:]), kernel, stride, padding)
+    unpool_mean[g.dtype](in_memory_order(g), seen_y, seen_x, prod(kernel), alone, in_memory_order(bar))
     return bar

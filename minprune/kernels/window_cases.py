@@ -1,4 +1,4 @@
-"""Inputs for the functions that slide a window over images: convolution and pooling (`cases` has the dense ones).
+"""Inputs for the functions that slide a window over images: convolution and pooling, and work between them.
 
 Settings are such that something could go wrong: a single entry, one less and one more than a tile has samples or a block
 has filters, one spatial axis, strides that step over entries, windows that lie in the padding altogether, groups of all
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..ops import Array
+from ..ops.activations import relu_grad
 from ..ops.conv import conv, conv_grad_W, conv_grad_x
 from ..ops.pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
 from ..ops.windows import Sizes, output_size
@@ -115,6 +116,12 @@ def avg_pool_grad_args(s: Setting, dtype: Any, rng: np.random.Generator) -> Args
     return normal(rng, dtype, s.N, s.C, *s.pool_out), (s.N, s.C, *s.size), s.kernel, *s.moves[:2]
 
 
+def relu_grad_args(s: Setting, dtype: Any, rng: np.random.Generator) -> Args:
+    """Make g and x (N, C, …), some of x at the kink."""
+    x, *_ = pool_args(s, dtype, rng)
+    return normal(rng, dtype, *x.shape), x
+
+
 ARGUMENTS: dict[Callable[..., Array], Callable[[Setting, Any, np.random.Generator], Args]] = {
     conv: conv_args,
     conv_grad_x: conv_grad_x_args,
@@ -123,6 +130,7 @@ ARGUMENTS: dict[Callable[..., Array], Callable[[Setting, Any, np.random.Generato
     max_pool_grad: max_pool_grad_args,
     avg_pool: pool_args,
     avg_pool_grad: avg_pool_grad_args,
+    relu_grad: relu_grad_args,
 }
 # How many numbers each entry of the result adds at most, from the arguments.
 SUMMANDS: dict[Callable[..., Array], Callable[..., int]] = {
@@ -133,6 +141,7 @@ SUMMANDS: dict[Callable[..., Array], Callable[..., int]] = {
     max_pool_grad: lambda g, x, best, kernel, *_: prod(kernel),
     avg_pool: lambda x, kernel, *_: prod(kernel) + 1,
     avg_pool_grad: lambda g, shape, kernel, *_: prod(kernel) + 1,
+    relu_grad: lambda *_: 0,
 }
 
 
