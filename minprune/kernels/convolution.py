@@ -23,17 +23,18 @@ def both(sizes: Sizes, fill: int) -> Sizes:
     return sizes if len(sizes) == 2 else (fill, *sizes)
 
 
-def convolve(X: Array, W: Array, bias: Array | None, size: Sizes, tables: tuple[Array, Array], Z: Array) -> None:
-    """Run `correlate` with its scratch memory."""
+def convolve(X: Array, W: Array, bias: Array | None, size: Sizes, sees: tuple[Array, Array], Z: Array) -> None:
+    """Run `correlate` with the tile that suits so many filters, and with its scratch memory."""
     groups, filters, channels, *kernel = W.shape
-    entries = channels * prod(kernel)
-    lanes = BYTES // X.itemsize
-    lines, picks = np.empty(entries, np.intp), np.empty(entries, np.intp)
+    entries, lanes = channels * prod(kernel), BYTES // X.itemsize
     height = height_for(filters)
+    vectors = min(HEIGHTS[height], -(-X.shape[1] // lanes))
+    lists = np.empty(entries, np.intp), np.empty(entries, np.intp)
     weights = np.empty(groups * entries * -(-filters // height) * height, X.dtype)
-    panel = np.empty(len(X) * min(HEIGHTS[height], -(-X.shape[1] // lanes)) * lanes + LINE, X.dtype)
+    panel = np.empty(len(X) * vectors * lanes + LINE, X.dtype)
     start = NOTHING[X.dtype] if bias is None else np.ascontiguousarray(bias)
-    correlate[X.dtype](X, W, height, HEIGHTS[height], start, False, *size, *tables, lines, picks, weights, panel, Z.reshape(-1))
+    run = correlate[X.dtype]
+    run(X, W, start, False, size, sees, (height, HEIGHTS[height]), lists, (weights, panel), Z.reshape(-1))
 
 
 def takes_conv(
@@ -53,9 +54,9 @@ def conv_kernel(
     image, filters = with_rows(x), with_rows(W)
     size, kernel = image.shape[2:], filters.shape[2:]
     settings = zip(size, kernel, both(stride, 1), both(padding, 0), both(dilation, 1), both(out, 1), strict=True)
-    tables = tuple(seen(*axis) for axis in settings)
+    sees_y, sees_x = (seen(*axis) for axis in settings)
     grouped = filters.reshape(groups, len(W) // groups, W.shape[1], *kernel)
-    convolve(as_rows(image), grouped, b, size, tables, memory)
+    convolve(as_rows(image), grouped, b, size, (sees_y, sees_x), memory)
     return z
 
 
@@ -73,9 +74,9 @@ def conv_grad_x_kernel(
     upstream, filters = with_rows(g), with_rows(W)
     out, kernel = upstream.shape[2:], filters.shape[2:]
     settings = zip(both(shape[2:], 1), kernel, both(stride, 1), both(padding, 0), both(dilation, 1), out, strict=True)
-    tables = tuple(seen_by(*axis) for axis in settings)
+    sees_y, sees_x = (seen_by(*axis) for axis in settings)
     grouped = filters.reshape(groups, len(W) // groups, W.shape[1], *kernel).swapaxes(1, 2)
-    convolve(as_rows(upstream), grouped, None, out, tables, memory)
+    convolve(as_rows(upstream), grouped, None, out, (sees_y, sees_x), memory)
     return bar
 
 
@@ -107,6 +108,6 @@ def conv_grad_W_kernel(
     shifts, at = np.empty(entry_rows.size, np.intp), np.empty(place_rows.size * most, np.intp)
     correlate_weights[g.dtype](
         G, X, (x.shape[1], H, width), (r, rx), sizes, entry_rows.ravel(), place_rows.ravel(), most,
-        shifts, at, gradients, panel, bar,
+        (shifts, at), (gradients, panel), bar,
     )  # fmt: skip
     return bar.reshape(shape)

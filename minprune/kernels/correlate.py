@@ -43,6 +43,16 @@ from .keeping import compiled, read, written
 from .vectors import BYTES
 
 INTEGER = types.intp
+INTEGERS, TABLE = read(INTEGER, 1, "C"), read(INTEGER, 2, "C")
+
+
+@register_jitable
+def from_line(buffer):
+    """Leave out what lies before the first cache line, so that a vector lies in one of them, not two."""
+    return buffer[-buffer.ctypes.data % 64 // buffer.itemsize :]
+
+
+# The convolution, and its gradient by x -------------------------------------------------------------------------------
 
 
 @register_jitable
@@ -61,9 +71,13 @@ def pack_filters(W, height, weights):
 
 
 @register_jitable
-def list_taps(channels, first, rows, columns, sees_y, sees_x, width, lines, picks):
-    """Write down what a place sees: sees_y and sees_x give the row and column for every filter entry, or −1."""
-    count = 0  # of the first channel's; the other channels' lie behind them at the same distances
+def list_rows(size, first, sees_y, sees_x, width, lines, picks):
+    """Write down what a place sees in `size` (channels, rows, columns), from channel `first` of the panel on.
+
+    `sees_y` and `sees_x` give the row and the column for every entry of the filter, or −1. Returns how many there are.
+    """
+    channels, rows, columns = size
+    count = 0
     for ky in range(len(sees_y)):
         if sees_y[ky] >= 0:
             start = (first * rows + sees_y[ky]) * columns
@@ -73,7 +87,7 @@ def list_taps(channels, first, rows, columns, sees_y, sees_x, width, lines, pick
                     picks[count] = ky * len(sees_x) + kx
                     count += 1
     ahead, entries = rows * columns * width, len(sees_y) * len(sees_x)
-    for c in range(1, channels):
+    for c in range(1, channels):  # the same in every channel, which the compiler makes vectors of
         behind, chosen = lines[c * count : (c + 1) * count], picks[c * count : (c + 1) * count]
         for t in range(count):
             behind[t] = lines[t] + c * ahead
@@ -97,16 +111,19 @@ def moved(table, t):
 
 
 @register_jitable
-def gather_tile(panel, vectors, rows, columns, shape, height, weights, bias, relu, sees_y, sees_x, lines, picks, Z, at, stride, samples):
-    """Everything for one tile of samples: from a panel with `rows` × `columns` places to Z, from `at` on.
+def gather_tile(panel, vectors, size, sees, lists, blocks, bias, relu, Z, n0, N):
+    """Everything for one tile of samples, from a panel of `size` (channels of a group, rows, columns).
 
-    Entry (o, y, x) of the first sample goes to ``Z[at + ((o·P_y + y)·P_x + x)·stride]``, the others right behind it.
+    `blocks` are the packed weights, their height, and how many groups and filters there are. Entry (o, place) of the
+    tile's first sample goes to ``Z[(o · places + place) · N + n0]``, the others right behind it.
     """
-    groups, filters, channels = shape
+    (sees_y, sees_x), (lines, picks) = sees, lists
+    weights, height, groups, filters = blocks
     width = vectors * (BYTES // Z.itemsize)
+    samples = min(width, N - n0)
     places = len(sees_y) * len(sees_x)
-    entries = channels * sees_y.shape[1] * sees_x.shape[1]
-    blocks = (filters + height - 1) // height
+    block = height * size[0] * sees_y.shape[1] * sees_x.shape[1]  # numbers of a packed block
+    of_a_group = (filters + height - 1) // height
     for q in range(groups):
         for y in range(len(sees_y)):
             count = base = 0
@@ -114,48 +131,50 @@ def gather_tile(panel, vectors, rows, columns, shape, height, weights, bias, rel
                 step = moved(sees_x, x) if x else 0
                 base += step * width
                 if step == 0:
-                    count = list_taps(channels, q * channels, rows, columns, sees_y[y], sees_x[x], width, lines, picks)
+                    count = list_rows(size, q * size[0], sees_y[y], sees_x[x], width, lines, picks)
                     base = 0
                 for i0 in range(0, filters, height):
-                    o = q * filters + i0
-                    few = min(height, filters - i0)
-                    packed = weights[(q * blocks + i0 // height) * height * entries :]
-                    there = at + (o * places + y * len(sees_x) + x) * stride
+                    o, few = q * filters + i0, min(height, filters - i0)
+                    packed = weights[(q * of_a_group + i0 // height) * block :]
+                    at = (o * places + y * len(sees_x) + x) * N + n0
                     # fmt: off
                     gather(height, vectors, panel, base, lines, picks, count, packed, bias[o:],
-                           Z, there, places * stride, few, samples, relu)
+                           Z, at, places * N, few, samples, relu)
                     # fmt: on
 
 
 @compiled(
     lambda t: types.void(
-        read(t, 2), read(t, 5), INTEGER, INTEGER, read(t, 1, "C"), types.boolean, INTEGER, INTEGER,
-        read(INTEGER, 2, "C"), read(INTEGER, 2, "C"), written(INTEGER, 1), written(INTEGER, 1), written(t, 1), written(t, 1), written(t, 1),
+        read(t, 2), read(t, 5), read(t, 1, "C"), types.boolean, types.UniTuple(INTEGER, 2), types.UniTuple(TABLE, 2),
+        types.UniTuple(INTEGER, 2), types.UniTuple(written(INTEGER, 1), 2), types.UniTuple(written(t, 1), 2),
+        written(t, 1),
     )
 )  # fmt: skip
-def correlate(X, W, height, wide, bias, relu, rows, columns, sees_y, sees_x, lines, picks, weights, panel, Z):
-    """Z (filters, places, N) from X (channels · rows · columns, N) and W (groups, filters, channels, …)."""
-    N = X.shape[1]
-    lanes = BYTES // Z.itemsize
-    panel = panel[-panel.ctypes.data % 64 // panel.itemsize :]  # so that a vector lies in one cache line, not two
+def correlate(X, W, bias, relu, size, sees, tile, lists, scratch, Z):
+    """Z (filters, places, N) from X (channels · rows · columns, N), `size` (rows, columns), and W as packed above.
+
+    `tile` has the height of a block of filters, and how many vectors of samples a tile has at most.
+    """
+    N, lanes = X.shape[1], BYTES // Z.itemsize
+    (height, wide), weights, panel = tile, scratch[0], from_line(scratch[1])
     pack_filters(W, height, weights)
+    blocks = (weights, height, W.shape[0], W.shape[1])
     tiles = max(1, (N + wide * lanes - 1) // (wide * lanes))
     most = max(1, (N + tiles * lanes - 1) // (tiles * lanes))  # tiles of about the same size
     for n0 in range(0, N, most * lanes):
         samples = min(most * lanes, N - n0)
         vectors = (samples + lanes - 1) // lanes
         pack(X, 0, len(X), n0, samples, vectors * lanes, panel)
-        shape = (W.shape[0], W.shape[1], W.shape[2])
-        gather_tile(
-            panel, vectors, rows, columns, shape, height, weights, bias, relu, sees_y, sees_x, lines, picks, Z, n0, N, samples
-        )
+        gather_tile(panel, vectors, (W.shape[2], *size), sees, lists, blocks, bias, relu, Z, n0, N)
+
+
+# The gradient by W ----------------------------------------------------------------------------------------------------
 
 
 @register_jitable
 def pack_padded(X, n0, samples, width, size, padding, panel):
     """Pack images of `size` (channels, rows, columns) with zeros around them."""
-    channels, rows, columns = size
-    down, along = padding
+    (channels, rows, columns), (down, along) = size, padding
     if down == 0 and along == 0:
         pack(X, 0, len(X), n0, samples, width, panel)
         return
@@ -168,20 +187,18 @@ def pack_padded(X, n0, samples, width, size, padding, panel):
 
 
 @register_jitable
-def dots_tile(G, panel, places, shape, shifts, at, steps, D):
+def dots_tile(G, panel, shape, shifts, at, steps, D):
     """Everything for one tile of samples: adds to D (groups · filters, entries) from the panels of g and of x."""
     groups, filters, entries = shape
     lanes = BYTES // D.itemsize
     for q in range(groups):
         for i0 in range(0, filters, ACROSS):
-            o = q * filters + i0
-            few = min(ACROSS, filters - i0)
+            o, few = q * filters + i0, min(ACROSS, filters - i0)
             height = 1 if few == 1 else ACROSS
             for j0 in range(0, entries, DOWN):
                 number = min(DOWN, entries - j0)
-                shifted = shifts[q * entries + j0 :]
                 # fmt: off
-                dots(height, G, o * steps * lanes, steps * lanes, steps, panel, shifted, at,
+                dots(height, G, o * steps * lanes, steps * lanes, steps, panel, shifts[q * entries + j0 :], at,
                      D, o * entries + j0, entries, few, number)
                 # fmt: on
 
@@ -189,20 +206,17 @@ def dots_tile(G, panel, places, shape, shifts, at, steps, D):
 @compiled(
     lambda t: types.void(
         read(t, 2), read(t, 2), types.UniTuple(INTEGER, 3), types.UniTuple(INTEGER, 2), types.UniTuple(INTEGER, 3),
-        read(INTEGER, 1, "C"), read(INTEGER, 1, "C"), types.intp,
-        written(INTEGER, 1), written(INTEGER, 1), written(t, 1), written(t, 1), written(t, 1),
+        INTEGERS, INTEGERS, types.intp, types.UniTuple(written(INTEGER, 1), 2), types.UniTuple(written(t, 1), 2),
+        written(t, 1),
     )
 )  # fmt: skip
-def correlate_weights(G, X, size, padding, shape, entry_rows, place_rows, most, shifts, at, gradients, panel, D):
+def correlate_weights(G, X, size, padding, shape, entry_rows, place_rows, most, lists, scratch, D):
     """D (groups · filters, entries) from G (filters · places, N) and X (channels · rows · columns, N).
 
-    Place p meets entry j in row ``place_rows[p] + entry_rows[j]`` of the padded images.
+    Place p meets entry j in row ``place_rows[p] + entry_rows[j]`` of the padded images; a tile has `most` vectors.
     """
-    N = X.shape[1]
-    lanes = BYTES // D.itemsize
-    panel = panel[-panel.ctypes.data % 64 // panel.itemsize :]
-    gradients = gradients[-gradients.ctypes.data % 64 // gradients.itemsize :]
-    places = len(place_rows)
+    N, lanes = X.shape[1], BYTES // D.itemsize
+    (shifts, at), gradients, panel = lists, from_line(scratch[0]), from_line(scratch[1])
     D[:] = 0
     for n0 in range(0, N, most * lanes):
         samples = min(most * lanes, N - n0)
@@ -212,7 +226,7 @@ def correlate_weights(G, X, size, padding, shape, entry_rows, place_rows, most, 
         pack_padded(X, n0, samples, width, size, padding, panel)
         for j in range(len(entry_rows)):
             shifts[j] = entry_rows[j] * width
-        for p in range(places):
+        for p in range(len(place_rows)):
             for v in range(vectors):
                 at[p * vectors + v] = place_rows[p] * width + v * lanes
-        dots_tile(gradients, panel, places, shape, shifts, at, places * vectors, D)
+        dots_tile(gradients, panel, shape, shifts, at, len(place_rows) * vectors, D)

@@ -24,7 +24,7 @@ from .layout import aligned, batch_last, floats, is_batch_last
 
 @compiled(lambda t: types.void(read(t, 1, "C"), read(t, 1, "C"), written(t, 1)))
 def relu_back(g, x, bar):
-    """bar = g where x is above 0."""
+    """Set bar to g where x is above 0, and to 0 elsewhere."""
     for i in range(len(bar)):
         bar[i] = g[i] if x[i] > 0 else 0
 

@@ -2,8 +2,8 @@
 
 An image lies as a panel: one row for every entry of every channel, and in it that entry for a tile of samples, side by
 side. What a filter adds up at one place are rows of the panel: neither its stride nor padding nor dilation changes more
-than which rows these are. So a list of rows is all that the micro-kernels know of geometry, and their vectors always run
-along the samples, over memory without gaps.
+than which rows these are. So a list of rows is all that the micro-kernels know of geometry, and their vectors always
+run along the samples, over memory without gaps.
 
 `gather`: what some filters find at one place, in all samples of a tile,
 
@@ -105,13 +105,12 @@ def length(context: Any, builder: Any, kind: Any, value: Value) -> Value:
 def emit_gather(context: Any, builder: Any, signature: Any, args: Any) -> Value:
     """`gather_loops` in registers: one piece of code for every height and number of vectors, of which one runs."""
     kinds = signature.args
-    height, vectors, panel, base, lines, picks, count, weights, bias, C, at, stride, rows, columns, relu = args
+    height, vectors, _, base, _, _, count, _, bias, _, at, stride, rows, columns, relu = args
     e = Emitter(context, builder, kinds[2].dtype)
     size = e.index(e.size)
-    images = e.at(e.array(kinds[2], panel)[0], (base, size))
-    listed, filters, biases = (e.array(kinds[k], args[k])[0] for k in (4, 7, 8))
-    picked = e.array(kinds[5], picks)[0]
-    out = e.at(e.array(kinds[9], C)[0], (at, size))
+    images = e.at(e.array(kinds[2], args[2])[0], (base, size))
+    listed, picked, filters, biases = (e.array(kinds[k], args[k])[0] for k in (4, 5, 7, 8))
+    out = e.at(e.array(kinds[9], args[9])[0], (at, size))
     has_bias = builder.icmp_signed(">", length(context, builder, kinds[8], bias), e.index(0))
     for tall in HEIGHTS:
         for wide in range(1, HEIGHTS[tall] + 1):
@@ -136,18 +135,16 @@ def emit_gather(context: Any, builder: Any, signature: Any, args: Any) -> Value:
 def emit_dots(context: Any, builder: Any, signature: Any, args: Any) -> Value:
     """`dots_loops` in registers, for blocks of ACROSS filters and of one."""
     kinds = signature.args
-    height, G, g, stride, steps, panel, shifts, at, D, d, along, rows, columns = args
+    height, _, g, stride, steps, _, _, _, _, d, along, rows, columns = args
     e = Emitter(context, builder, kinds[1].dtype)
     size, one = e.index(e.size), e.index(1)
     gradients, images, shifted, places = (e.array(kinds[k], args[k])[0] for k in (1, 5, 6, 7))
-    out = e.at(e.array(kinds[8], D)[0], (d, size))
+    out = e.at(e.array(kinds[8], args[8])[0], (d, size))
 
     def within(i: int, count: Value) -> Value:  # what is not there is read as the last one that is
         return builder.select(builder.icmp_signed("<", e.index(i), count), e.index(i), builder.sub(count, one))
 
-    images = [
-        e.at(images, (e.load(e.at(shifted, (within(j, columns), e.index(8))), INDEX), size)) for j in range(DOWN)
-    ]
+    images = [e.at(images, (e.load(e.at(shifted, (within(j, columns), e.index(8))), INDEX), size)) for j in range(DOWN)]
     for tall in sorted({ACROSS, 1}):
         with builder.if_then(builder.icmp_signed("==", height, e.index(tall))):
             starts = [

@@ -65,9 +65,7 @@ def pool_mean(X, sees_y, sees_x, count, Z):
                     total[n] /= count
 
 
-@compiled(
-    lambda t: types.void(*(read(t, 4, "C"),) * 3, TABLE, TABLE, types.boolean, written(t, 1), written(t, 4))
-)
+@compiled(lambda t: types.void(*(read(t, 4, "C"),) * 3, TABLE, TABLE, types.boolean, written(t, 1), written(t, 4)))
 def unpool_max(G, X, best, sees_y, sees_x, alone, left, bar):
     """Add each G to `bar` where its window's maximum is met first; set it where each entry lies in one window alone."""
     if not alone:

@@ -1,12 +1,12 @@
 """Inputs for the functions that slide a window over images: convolution and pooling, and work between them.
 
-Settings are such that something could go wrong: a single entry, one less and one more than a tile has samples or a block
-has filters, one spatial axis, strides that step over entries, windows that lie in the padding altogether, groups of all
-sizes, no samples. Each argument also comes as others may hand it over: samples side by side, reversed, every second, not
-writable, not aligned. Numbers for pooling are coarse, so that windows have ties.
+Settings are such that something could go wrong: a single entry, one less and one more than a tile has samples or a
+block has filters, one spatial axis, strides that step over entries, windows that lie in the padding altogether, groups
+of all sizes, no samples. Each argument also comes as others may hand it over: samples side by side, reversed, every
+second, not writable, not aligned. Numbers for pooling are coarse, so that windows have ties.
 
-Kernel and reference differ by at most `bound`, entry by entry; where its reason is given `cases` says it. A maximum is
-not rounded: there the bound is 0.
+Kernel and reference differ by at most `bound`, entry by entry, for the reason that `cases` gives. A maximum is not
+rounded: there the bound is 0.
 """
 
 from __future__ import annotations
