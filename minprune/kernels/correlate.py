@@ -12,8 +12,9 @@
 `correlate_weights`: the gradient by W,
 
     for tiles of samples:
-        pack g and x as panels, x with its padding
-        for blocks of filters, for blocks of filter entries:    `filters.dots` over all places
+        pack g and x as panels, x with its padding; or read them where the samples lie side by side
+        for parts of all places:
+            for blocks of filters, for blocks of filter entries:    `filters.dots` over these places
 
 naive      seven loops; the innermost runs along a filter, 5 numbers that lie together
 im2col     copy what every place sees into a column, and multiply matrices: writes and reads every number 25 times for a
@@ -43,6 +44,7 @@ from .keeping import compiled, read, written
 from .vectors import BYTES
 
 INTEGER = types.intp
+STEPS = 128  # of a walk along places and samples: so far a block's part of g stays in the L1 or L2 cache
 INTEGERS, TABLE = read(INTEGER, 1, "C"), read(INTEGER, 2, "C")
 
 
@@ -191,39 +193,49 @@ def dots_tile(G, panel, shape, shifts, at, steps, D):
     """Everything for one tile of samples: adds to D (groups · filters, entries) from the panels of g and of x."""
     groups, filters, entries = shape
     lanes = BYTES // D.itemsize
-    for q in range(groups):
-        for i0 in range(0, filters, ACROSS):
-            o, few = q * filters + i0, min(ACROSS, filters - i0)
-            height = 1 if few == 1 else ACROSS
-            for j0 in range(0, entries, DOWN):
-                number = min(DOWN, entries - j0)
-                # fmt: off
-                dots(height, G, o * steps * lanes, steps * lanes, steps, panel, shifts[q * entries + j0 :], at,
-                     D, o * entries + j0, entries, few, number)
-                # fmt: on
+    for t0 in range(0, steps, STEPS):
+        part = min(STEPS, steps - t0)
+        for q in range(groups):
+            for i0 in range(0, filters, ACROSS):
+                o, few = q * filters + i0, min(ACROSS, filters - i0)
+                height = 1 if few == 1 else ACROSS
+                for j0 in range(0, entries, DOWN):
+                    number = min(DOWN, entries - j0)
+                    # fmt: off
+                    dots(height, G, (o * steps + t0) * lanes, steps * lanes, part, panel, shifts[q * entries + j0 :],
+                         at[t0:], D, o * entries + j0, entries, few, number)
+                    # fmt: on
 
 
 @compiled(
     lambda t: types.void(
-        read(t, 2), read(t, 2), types.UniTuple(INTEGER, 3), types.UniTuple(INTEGER, 2), types.UniTuple(INTEGER, 3),
-        INTEGERS, INTEGERS, types.intp, types.UniTuple(written(INTEGER, 1), 2), types.UniTuple(written(t, 1), 2),
-        written(t, 1),
+        read(t, 2), read(t, 2), types.UniTuple(written(t, 1), 2), types.UniTuple(INTEGER, 3),
+        types.UniTuple(INTEGER, 2), types.UniTuple(INTEGER, 3), INTEGERS, INTEGERS, types.intp,
+        types.UniTuple(written(INTEGER, 1), 2), types.UniTuple(written(t, 1), 2), written(t, 1),
     )
 )  # fmt: skip
-def correlate_weights(G, X, size, padding, shape, entry_rows, place_rows, most, lists, scratch, D):
+def correlate_weights(G, X, ready, size, padding, shape, entry_rows, place_rows, most, lists, scratch, D):
     """D (groups · filters, entries) from G (filters · places, N) and X (channels · rows · columns, N).
 
-    Place p meets entry j in row ``place_rows[p] + entry_rows[j]`` of the padded images; a tile has `most` vectors.
+    Place p meets entry j in row ``place_rows[p] + entry_rows[j]`` of the padded images. A tile has `most` vectors;
+    where that is all of N, G and X may be `ready`: their memory, which is read as it is instead of a panel.
     """
     N, lanes = X.shape[1], BYTES // D.itemsize
     (shifts, at), gradients, panel = lists, from_line(scratch[0]), from_line(scratch[1])
+    ready_G, ready_X = ready
     D[:] = 0
     for n0 in range(0, N, most * lanes):
         samples = min(most * lanes, N - n0)
         vectors = (samples + lanes - 1) // lanes
         width = vectors * lanes
-        pack(G, 0, len(G), n0, samples, width, gradients)
-        pack_padded(X, n0, samples, width, size, padding, panel)
+        if len(ready_G):
+            gradients = ready_G
+        else:
+            pack(G, 0, len(G), n0, samples, width, gradients)
+        if len(ready_X):
+            panel = ready_X
+        else:
+            pack_padded(X, n0, samples, width, size, padding, panel)
         for j in range(len(entry_rows)):
             shifts[j] = entry_rows[j] * width
         for p in range(len(place_rows)):
