@@ -15,7 +15,7 @@ import minprune as mp
 from minprune import backends
 from minprune.errors import ShapeError
 from minprune.gradcheck import check_op
-from minprune.kernels import correlate, filters, layout
+from minprune.kernels import convolution, correlate, filters, layout
 from minprune.kernels.cases import Case
 from minprune.kernels.convolution import conv_kernel
 from minprune.kernels.filters import HEIGHTS, dots_loops, gather_loops, height_for
@@ -215,6 +215,74 @@ def test_other_kinds_of_numbers_run_the_reference(kind: Any, calls: list[str]) -
         assert (conv(x, W, None, *moves) == g).all()
         assert conv_grad_x(g, W, x.shape, *moves).shape == x.shape
         assert conv_grad_W(g, x, W.shape, *moves).shape == W.shape
+    assert calls == []
+
+
+def call(reference: Any, N: int, dtype: Any = np.float32, **changed: Any) -> Any:
+    s = Setting(**{**vars(Setting(N, 2, 3, (5, 5), (3, 3))), **changed})
+    return ARGUMENTS[reference](s, dtype, np.random.default_rng(0))
+
+
+ONE = {"kernel": (1, 1)}
+
+
+@pytest.mark.parametrize(
+    ("reference", "args", "ran"),
+    [
+        (conv, call(conv, 16), True),
+        (conv, call(conv, 15), False),
+        (conv, call(conv, 8, np.float64), True),
+        (conv, call(conv, 7, np.float64), False),
+        (conv, call(conv, 31, **ONE), False),
+        (conv, call(conv, 32, **ONE), True),
+        (conv, call(conv, 0), False),
+        (conv_grad_x, call(conv_grad_x, 16), True),
+        (conv_grad_x, call(conv_grad_x, 15), False),
+        (conv_grad_x, call(conv_grad_x, 16, C=1), False),
+        (conv_grad_W, call(conv_grad_W, 16), True),
+        (conv_grad_W, call(conv_grad_W, 16, C=1), True),
+        (conv_grad_W, call(conv_grad_W, 15), False),
+        (max_pool, call(max_pool, 128), False),
+        (max_pool, (lying_otherwise(call(max_pool, 16)[0])["samples side by side"], (2, 2), (2, 2), (0, 0)), True),
+        (max_pool, (lying_otherwise(call(max_pool, 15)[0])["samples side by side"], (2, 2), (2, 2), (0, 0)), False),
+    ],
+)
+def test_a_kernel_takes_what_it_was_measured_to_be_faster_for(
+    reference: Any, args: Any, ran: bool, calls: list[str]
+) -> None:
+    expected = reference(*args)
+    with mp.backend("numba"):
+        np.testing.assert_allclose(reference(*args), expected, rtol=1e-3, atol=1e-4)
+    measured = reference is max_pool or TILE.bits in (512, 256)
+    assert calls == [reference.__name__] * (ran and measured)
+
+
+@pytest.mark.parametrize(("bits", "forward", "by_W"), [(512, True, True), (256, True, False), (128, False, False)])
+def test_what_was_not_measured_is_left_to_numpy(
+    bits: int, forward: bool, by_W: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "AVX512", bits == 512)
+    monkeypatch.setattr(convolution, "AVX2", bits == 256)
+    assert convolution.takes_conv(*call(conv, 32, **ONE)) == forward
+    assert convolution.takes_grad_x(*call(conv_grad_x, 32)) == forward
+    assert convolution.takes_grad_W(*call(conv_grad_W, 32, **ONE)) == by_W
+
+
+def test_shapes_that_do_not_belong_together_are_left_to_the_reference_to_refuse(calls: list[str]) -> None:
+    x, W, b, *moves = call(conv, 16)
+    g, _, shape, *_ = call(conv_grad_x, 16)
+    wrong = [
+        lambda: conv(x[:, :1], W, b, *moves),
+        lambda: conv(x, W, b[1:], *moves),
+        lambda: conv_grad_x(g[..., 1:], W, shape, *moves),
+        lambda: conv_grad_x(g[:, 1:], W, shape, *moves),
+        lambda: conv_grad_W(g, x[1:], W.shape, *moves),
+        lambda: conv_grad_W(g, x, (3, 2, 2, 3), *moves),
+    ]
+    with mp.backend("numba"):
+        for refused in wrong:
+            with pytest.raises(ValueError, match=r"reshape|matmul|broadcast"):
+                refused()
     assert calls == []
 
 
