@@ -3,6 +3,9 @@
 Every one accelerates a NumPy function marked `@accelerable`, which says what is computed; `cases` has the inputs on
 which the two are compared. Read from the bottom: `vectors` (the micro-kernel, in instructions), `gemm` (the loops
 around it), `dense` (whom they serve, and when NumPy is better); `cpu` chooses the tile, `keeping` compiles and keeps.
+
+The same for images: `filters` (two micro-kernels), `correlate` (the loops), `layout` (how images lie in memory),
+`convolution` (whom they serve); `pooling` and `elementwise` are plain loops; their inputs are in `window_cases`.
 """
 
 from . import convolution as convolution

@@ -2,7 +2,7 @@
 
 `correlate`: the convolution, and its gradient by x, which is one with the filters turned round,
 
-    for tiles of samples:                         48 at a time: three vectors
+    for tiles of samples:                         two or three vectors at a time, 32 or 48 samples in float32
         pack the tile as a panel:                 a row for every entry, the samples side by side
         for groups of channels:
             for places y, x:
@@ -28,6 +28,9 @@ The result lies in memory as it is computed: channels, places, and last the samp
 (N, O, …) all the same). A kernel that is handed such an array copies whole vectors, one that is handed an array in C
 order turns square blocks on the way (`gemm.pack`): what follows a convolution (relu, pooling, the next one) needs no
 turning any more, and flattening (N, C, H, W) to (N, C·H·W) is a view.
+
+`gather_tile` and `dots_tile` know nothing of how a tile came to lie as it does: who keeps images as such tiles from
+layer to layer, [tile][channel][place][sample], calls them as they are, and packs nothing.
 
 A forward pass does 2·N·O·P·c·K operations on N·C·H·W + O·c·K + N·O·P numbers. It is bound by the multiply-adds, except
 where c·K is small (one channel, depthwise): there storing the result takes longer than computing it.

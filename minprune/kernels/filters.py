@@ -10,8 +10,10 @@ run along the samples, over memory without gaps.
     for i < rows:  for j < columns:  C[i, j] = bias[i] + Σ_t weights[pick[t], i] · panel[base + row[t], j]
 
 naive      one number at a time: every multiply-add loads a weight and a number
-blocked    8 filters × 3 vectors in registers: a step of the list loads 3 vectors and 8 weights for 24 multiply-adds
-exact fit  50 filters are 6 blocks of 8 and one of 4 that holds 2, not 7 of 8; a depthwise filter is a block of 1
+blocked    some filters × some vectors in registers: with 8 × 3 a step of the list loads 3 vectors and 8 weights for 24
+           multiply-adds
+exact fit  the height of the blocks is chosen by the number of filters: 50 are 5 blocks of 10, 64 are 8 of 8, a
+           depthwise filter is one of 1; as 7 blocks of 8 the 50 would take an eighth longer
 listed     entries that lie in the padding are not in the list: no zeros are stored, read or multiplied
 
 `dots`: how some filters' gradients and some shifted images agree, over all places and samples of a tile,
@@ -36,10 +38,11 @@ from numba.extending import intrinsic, register_jitable
 
 from .vectors import BYTES, INDEX, TILE, Emitter, N, Sums, Value
 
-# How many filters a block may have; each is compiled on its own, for one vector and for WIDE.
+# How many filters a block may have, and how many vectors of samples; fewer vectors are compiled, too.
 HEIGHTS = {6: 2, 5: 2, 4: 3, 1: 3} if TILE.bits == 256 else {10: 2, 8: 3, 4: 3, 1: 3}
-# Dot products at a time: filters × shifted images. As many as there are registers for, besides those for one of each.
-ACROSS, DOWN = {512: (5, 5), 256: (4, 3), 128: (5, 5), 0: (4, 4)}[TILE.bits]
+# Dot products at a time: filters × shifted images. As many as there are registers for, besides a vector of each filter
+# and one of an image.
+ACROSS, DOWN = {512: (5, 5), 256: (3, 4), 128: (5, 5), 0: (4, 4)}[TILE.bits]
 
 # As loops -------------------------------------------------------------------------------------------------------------
 
