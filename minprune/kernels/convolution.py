@@ -11,11 +11,13 @@ those of the NumPy reference, which multiplies im2col's columns with OpenBLAS; `
     by W         1.5 to 10 times, depthwise 3 to 20, 1 × 1 filters 1.3 to 2.7
 
 float64 gains about as much. AVX2 was measured on the same core, with Numba and OpenBLAS both restricted to it: forward
-1.7 to 6 times, by x 1.0 to 13, by W 1.1 to 6; there 1 × 1 filters lose by W, and NumPy keeps them. On other CPUs, ARM
-among them, nothing has been measured yet, and NumPy does all of it.
+1.7 to 6 times (1 × 1: 1.0 to 1.3), by x 1.7 to 14 (1.0 to 1.4), by W 1.5 to 6 (0.8 to 1.1: NumPy keeps them). On other
+CPUs, ARM among them, nothing has been measured yet, and NumPy does all of it.
 
-Of the multiply-adds that the core could do, the 5 × 5 convolution of LeNet-5 does 84 to 87 % forward, 77 to 79 % by x,
-and 80 % by W; the first one, of one channel, 50 %, since it stores a number for every 25 of them; depthwise 8 %.
+Of the multiply-adds that the core could do, the 5 × 5 convolution of LeNet-5 does 87 % forward, 77 % by x and 83 to 88 %
+by W, from 32 samples on; 64 filters of 3 × 3 on 64 channels 93, 91 and 70 %; the first of LeNet-5, with one channel, 50
+to 60 %, since it stores a number for every 25 multiply-adds. Depthwise, and with 1 × 1 filters, copying the images takes
+longer than the work on them: 8 and 35 %, about half as fast as PyTorch.
 """
 
 from __future__ import annotations
@@ -143,7 +145,7 @@ def conv_grad_W_kernel(
     size, around = (x.shape[1], *image.shape[2:]), both(padding, 0)
     entry_rows, place_rows = rows_met(size, kernel, upstream.shape[2:], both(stride, 1), around, both(dilation, 1))
     lanes = BYTES // x.itemsize
-    most, memory = tile_for(image, upstream, len(place_rows), around)
+    most, memory = tile_for(image, upstream, len(place_rows), prod(shape[1:]), around)
     bar = np.empty(prod(shape), g.dtype)
     lists = np.empty(len(entry_rows), np.intp), np.empty(len(place_rows) * most, np.intp)
     rows = prod(s + 2 * p for s, p in zip(size, (0, *around), strict=True))
@@ -171,14 +173,16 @@ def rows_met(
     return entries.ravel(), (down[:, None] * wide + along).ravel()
 
 
-def tile_for(x: Array, g: Array, places: int, padding: Sizes) -> tuple[int, tuple[Array, Array]]:
+def tile_for(x: Array, g: Array, places: int, entries: int, padding: Sizes) -> tuple[int, tuple[Array, Array]]:
     """How many vectors of samples a tile of `correlate_weights` has, and the memory of g and x that it may read as is.
 
     What is packed goes by few samples, so that it stays in the caches for a walk over all places; the more places the
-    fewer. Samples that lie side by side are copied in longer pieces, or, in whole vectors, not at all.
+    fewer. Samples that lie side by side are copied in longer pieces, or, in whole vectors, not at all: unless there is
+    more than a cache holds and every number is used so often that copying it pays.
     """
     nothing, all_of_it = NOTHING[x.dtype], max(1, -(-len(x) * x.itemsize // BYTES))
-    if len(memory := ready(g)):
+    pays = x.nbytes > 2**22 and entries >= 200
+    if not pays and len(memory := ready(g)):
         return all_of_it, (memory, nothing if any(padding) else ready(x))
-    few = 8 if is_batch_last(g) else max(1, min(4, 128 // places))
+    few = 4 if is_batch_last(g) else max(1, min(4, 128 // places))
     return min(few, all_of_it), (nothing, nothing)
