@@ -31,6 +31,11 @@ from minprune.ops.pool import max_pool, max_pool_grad
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+def call(reference: Any, N: int, dtype: Any = np.float32, **changed: Any) -> Any:
+    s = Setting(**{**vars(Setting(N, 2, 3, (5, 5), (3, 3))), **changed})
+    return ARGUMENTS[reference](s, dtype, np.random.default_rng(0))
+
+
 # Kernel and reference -------------------------------------------------------------------------------------------------
 
 
@@ -190,6 +195,29 @@ def test_memory_that_is_batch_last_stays_in_it_through_convolution_and_pooling()
     assert layout.as_rows(y).base is not None
 
 
+@pytest.mark.parametrize("padding", [(0, 0), (1, 1)], ids=["no padding", "padding"])
+def test_the_gradient_by_W_reads_whole_vectors_of_samples_as_they_lie(padding: tuple[int, int]) -> None:
+    g, x, *settings_ = call(conv_grad_W, 32, padding=padding)
+    last = [lying_otherwise(array)["samples side by side"] for array in (g, x)]
+    most, (ready_G, ready_X) = convolution.tile_for(last[1], last[0], 9, 18, padding)
+    assert most == 32 * 4 // BYTES
+    assert np.shares_memory(ready_G, last[0])
+    assert np.shares_memory(ready_X, last[1]) == (not any(padding))
+    check(conv_grad_W, Case("side by side", (*last, *settings_)))
+
+
+def test_the_gradient_by_W_packs_what_lies_otherwise_or_is_large_and_used_often() -> None:
+    g, x = (batch_last((256, 16, 4, 300), np.float32)[0] for _ in range(2))
+    packs = {
+        "used often": convolution.tile_for(x, g, 100, 200, (0, 0)),
+        "in C order": convolution.tile_for(np.ascontiguousarray(x), np.ascontiguousarray(g), 100, 10, (0, 0)),
+        "no whole vectors": convolution.tile_for(x[:255], g[:255], 100, 10, (0, 0)),
+        "not writable": convolution.tile_for(x, np.broadcast_to(g, g.shape), 100, 10, (0, 0)),
+    }
+    assert {name for name, (_, memory) in packs.items() if len(memory[0]) or len(memory[1])} == set()
+    assert len(convolution.tile_for(x, g, 100, 10, (0, 0))[1][0]) == g.size
+
+
 # Handing over ---------------------------------------------------------------------------------------------------------
 
 
@@ -217,11 +245,6 @@ def test_other_kinds_of_numbers_run_the_reference(kind: Any, calls: list[str]) -
         assert conv_grad_x(g, W, x.shape, *moves).shape == x.shape
         assert conv_grad_W(g, x, W.shape, *moves).shape == W.shape
     assert calls == []
-
-
-def call(reference: Any, N: int, dtype: Any = np.float32, **changed: Any) -> Any:
-    s = Setting(**{**vars(Setting(N, 2, 3, (5, 5), (3, 3))), **changed})
-    return ARGUMENTS[reference](s, dtype, np.random.default_rng(0))
 
 
 ONE = {"kernel": (1, 1)}

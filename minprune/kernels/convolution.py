@@ -14,10 +14,10 @@ float64 gains about as much. AVX2 was measured on the same core, with Numba and 
 1.7 to 6 times (1 × 1: 1.0 to 1.3), by x 1.7 to 14 (1.0 to 1.4), by W 1.5 to 6 (0.8 to 1.1: NumPy keeps them). On other
 CPUs, ARM among them, nothing has been measured yet, and NumPy does all of it.
 
-Of the multiply-adds that the core could do, the 5 × 5 convolution of LeNet-5 does 87 % forward, 77 % by x and 83 to 88 %
-by W, from 32 samples on; 64 filters of 3 × 3 on 64 channels 93, 91 and 70 %; the first of LeNet-5, with one channel, 50
-to 60 %, since it stores a number for every 25 multiply-adds. Depthwise, and with 1 × 1 filters, copying the images takes
-longer than the work on them: 8 and 35 %, about half as fast as PyTorch.
+Of the multiply-adds that the core could do, the 5 × 5 convolution of LeNet-5 does 87 % forward, 77 % by x and 83 to
+88 % by W, from 32 samples on; 64 filters of 3 × 3 on 64 channels 93, 91 and 70 %; the first of LeNet-5, with one
+channel, 50 to 60 %, since it stores a number for every 25 multiply-adds. Depthwise, and with 1 × 1 filters, copying the
+images takes longer than the work on them: 8 and 35 %, about half as fast as PyTorch.
 """
 
 from __future__ import annotations
