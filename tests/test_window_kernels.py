@@ -18,7 +18,7 @@ from minprune.gradcheck import check_op
 from minprune.kernels import convolution, correlate, filters, layout
 from minprune.kernels.cases import Case
 from minprune.kernels.convolution import conv_kernel
-from minprune.kernels.filters import HEIGHTS, dots_loops, gather_loops, height_for
+from minprune.kernels.filters import FEW, HEIGHTS, MANY, dots_loops, gather_loops, height_for
 from minprune.kernels.layout import batch_last, is_batch_last, seen, seen_by
 from minprune.kernels.pooling import max_pool_grad_kernel, max_pool_kernel
 from minprune.kernels.vectors import BYTES, TILE
@@ -157,15 +157,15 @@ def test_the_loops_of_dots_say_what_they_compute() -> None:
     np.testing.assert_array_equal(D, [100 + first, 100 + first + 2 * lanes * lanes, 100, 100])
 
 
-@pytest.mark.skipif(TILE.bits != 512, reason="heights of AVX-512")
 @pytest.mark.parametrize(("count", "height"), [(1, 1), (3, 4), (6, 8), (16, 8), (20, 10), (32, 8), (50, 10), (64, 8)])
 def test_blocks_are_as_high_as_wastes_least(count: int, height: int) -> None:
-    assert height_for(count) == height
+    assert height_for(count, MANY) == height
 
 
 def test_the_tile_fits_into_the_registers() -> None:
     registers = 16 if TILE.bits == 256 else 32
-    assert max(height * wide + wide + 1 for height, wide in HEIGHTS.items()) <= registers
+    for heights, there in ((HEIGHTS, registers), (FEW, 16), (MANY, 32)):
+        assert max(height * wide + wide + 1 for height, wide in heights.items()) <= there
     needed = filters.ACROSS * filters.DOWN + filters.ACROSS + 1
     assert needed <= registers
 

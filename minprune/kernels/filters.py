@@ -29,6 +29,7 @@ Both are bound by the multiply-adds, as long as what they read comes from the L1
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from llvmlite import ir
@@ -39,7 +40,8 @@ from numba.extending import intrinsic, register_jitable
 from .vectors import BYTES, INDEX, TILE, Emitter, N, Sums, Value
 
 # How many filters a block may have, and how many vectors of samples; fewer vectors are compiled, too.
-HEIGHTS = {6: 2, 5: 2, 4: 3, 1: 3} if TILE.bits == 256 else {10: 2, 8: 3, 4: 3, 1: 3}
+MANY, FEW = {10: 2, 8: 3, 4: 3, 1: 3}, {6: 2, 5: 2, 4: 3, 1: 3}  # with 32 registers, and with 16
+HEIGHTS = FEW if TILE.bits == 256 else MANY
 # Dot products at a time: filters × shifted images. As many as there are registers for, besides a vector of each filter
 # and one of an image.
 ACROSS, DOWN = {512: (5, 5), 256: (3, 4), 128: (5, 5), 0: (4, 4)}[TILE.bits]
@@ -89,15 +91,15 @@ class FilterSums(Sums):
                         self.set(i, j, value)
 
 
-def height_for(filters: int) -> int:
+def height_for(filters: int, heights: Iterable[int] = HEIGHTS) -> int:
     """The height of the blocks that so many filters are cut into; a step of the list costs a block its height and one.
 
     Examples
     --------
-    >>> height_for(1)
-    1
+    >>> height_for(50, MANY)
+    10
     """
-    return min(HEIGHTS, key=lambda height: -(-filters // height) * (height + 1))
+    return min(heights, key=lambda height: -(-filters // height) * (height + 1))
 
 
 def length(context: Any, builder: Any, kind: Any, value: Value) -> Value:
