@@ -40,7 +40,7 @@ AVX512, AVX2 = TILE.bits == 512, TILE.bits == 256
 
 
 def both(sizes: Sizes, fill: int) -> Sizes:
-    """The same for the settings of a convolution."""
+    """Give the settings of one spatial axis a value for a second one in front, as `with_rows` does for images."""
     return sizes if len(sizes) == 2 else (fill, *sizes)
 
 
