@@ -336,3 +336,16 @@ def test_settings_that_are_no_whole_numbers_are_refused(setting: str, value: Any
 def test_only_floats_are_compiled() -> None:
     with pytest.raises(DtypeError, match="compile: the network holds complex128, expected float32 or float64"):
         mp.compile(mlp(3, (4,), 2).astype(complex))
+
+
+def test_a_smaller_batch_than_it_was_compiled_for_writes_no_further_than_its_output() -> None:
+    net = mlp(20, (30,), 7, rng=0)
+    x, room = np.ones((128, 20), np.float32), np.full((128, 7), -1, np.float32)
+    for form in ("rows", "strips"):
+        steps = building.Builder(net, form, 128).build()
+        compiled = program.Program(net, steps, 128, 1)
+        compiled(x)  # the workspace holds 128 rows now
+        for count in (1, 3, 40):
+            room[...] = -1
+            compiled(x[:count], out=room[:count])
+            assert (room[count:] == -1).all()

@@ -5,11 +5,17 @@ which the two are compared. Read from the bottom: `vectors` (the micro-kernel, i
 around it), `dense` (whom they serve, and when NumPy is better); `leaving` and `losses` serve the truth. Programs
 (`minprune.compile`) run on `strips` with a micro-kernel of their own, `walk`, or on a few `rows`. `cpu` chooses the
 tile, `machine` measures the roof, `keeping` compiles and keeps.
+
+The same for images: `filters` (two micro-kernels), `correlate` (the loops), `layout` (how images lie in memory),
+`convolution` (whom they serve); `pooling` and `elementwise` are plain loops; their inputs are in `window_cases`.
 """
 
+from . import convolution as convolution
 from . import dense as dense
+from . import elementwise as elementwise
 from . import leaving as leaving
 from . import losses as losses
 from . import machine as machine
 from . import optimisers as optimisers
+from . import pooling as pooling
 from . import rows as rows

@@ -22,11 +22,13 @@ from numba import types
 from .keeping import compiled, read, written
 
 
-@compiled(lambda t: types.void(read(t, 2, "C"), read(t, 1, "C"), types.boolean, read(t, 2, "C"), written(t, 2)))
-def dense_rows(W, bias, relu, x, y):
-    """y[n] = W x[n] + bias, or what of it is above 0, for every row of x."""
+@compiled(
+    lambda t: types.void(read(t, 2, "C"), read(t, 1, "C"), types.boolean, read(t, 2, "C"), types.intp, written(t, 2))
+)
+def dense_rows(W, bias, relu, x, count, y):
+    """y[n] = W x[n] + bias, or what of it is above 0, for n < count."""
     J, I = W.shape  # noqa: E741
-    for n in range(len(x)):
+    for n in range(count):
         row = x[n]
         for j in range(0, J // 4 * 4, 4):
             w0, w1, w2, w3 = W[j], W[j + 1], W[j + 2], W[j + 3]
@@ -57,12 +59,13 @@ def dense_rows(W, bias, relu, x, y):
         read(t, 1, "C"),
         types.boolean,
         read(t, 2, "C"),
+        types.intp,
         written(t, 2),
     )
 )
-def sparse_rows(values, columns, offsets, bias, relu, x, y):
-    """y[n] = W x[n] + bias from W's CSR arrays, for every row of x."""
-    for n in range(len(x)):
+def sparse_rows(values, columns, offsets, bias, relu, x, count, y):
+    """y[n] = W x[n] + bias from W's CSR arrays, for n < count."""
+    for n in range(count):
         row = x[n]
         for j in range(len(offsets) - 1):
             own, places = values[offsets[j] : offsets[j + 1]], columns[offsets[j] : offsets[j + 1]]

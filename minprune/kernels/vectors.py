@@ -157,13 +157,15 @@ class Emitter:
 
 
 class Sums:
-    """The tile in registers: ROWS × vectors of them, which start as bias or as what C holds, and end in C."""
+    """The tile in registers: height × vectors of them, which start as bias or as what C holds, and end in C."""
 
-    def __init__(self, e: Emitter, vectors: int, start: Value, stride: Value, rows: Value, columns: Value) -> None:
-        self.e, self.vectors, self.rows, self.columns = e, vectors, rows, columns
+    def __init__(
+        self, e: Emitter, vectors: int, start: Value, stride: Value, rows: Value, columns: Value, height: int = ROWS
+    ) -> None:
+        self.e, self.vectors, self.rows, self.columns, self.height = e, vectors, rows, columns, height
         self.start, self.stride = start, stride  # of C's tile
         # Variables at first; LLVM's passes make registers of them.
-        self.sums = [[cgutils.alloca_once(e.builder, e.vector) for _ in range(vectors)] for _ in range(ROWS)]
+        self.sums = [[cgutils.alloca_once(e.builder, e.vector) for _ in range(vectors)] for _ in range(height)]
 
     def get(self, i: int, j: int) -> Value:
         """Vector j of row i, as it is now."""
@@ -190,16 +192,16 @@ class Sums:
     def begin(self, first: Value, bias: Value, has_bias: Value) -> None:
         """Start at the bias, or at 0; further parts of a long sum start at what C holds."""
         for j in range(self.vectors):
-            for i in range(ROWS):
+            for i in range(self.height):
                 self.set(i, j, self.e.zero)
         with self.e.builder.if_else(first) as (then, otherwise):
             with then, self.e.builder.if_then(has_bias):
                 for j in range(self.vectors):
                     value = self.e.load_masked(self.e.at(bias, self.place(j)), self.mask(j))
-                    for i in range(ROWS):
+                    for i in range(self.height):
                         self.set(i, j, value)
             with otherwise:
-                for i in range(ROWS):
+                for i in range(self.height):
                     with self.row(i) as start:
                         for j in range(self.vectors):
                             self.set(i, j, self.e.load_masked(self.e.at(start, self.place(j)), self.mask(j)))
@@ -208,7 +210,7 @@ class Sums:
         """Replace what is not above 0, if it is wanted; NaN is handed on."""
         e = self.e
         with e.builder.if_then(relu):
-            for i in range(ROWS):
+            for i in range(self.height):
                 for j in range(self.vectors):
                     negative = e.builder.fcmp_ordered("<=", self.get(i, j), e.zero)
                     self.set(i, j, e.builder.select(negative, e.zero, self.get(i, j)))
@@ -217,7 +219,7 @@ class Sums:
         """Store the tile; at C's right edge through a mask, which on some CPUs takes longer."""
         e = self.e
         whole = e.builder.icmp_signed(">=", self.columns, e.index(self.vectors * e.lanes))
-        for i in range(ROWS):
+        for i in range(self.height):
             with self.row(i) as start, e.builder.if_else(whole) as (then, otherwise):
                 with then:
                     for j in range(self.vectors):

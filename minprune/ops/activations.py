@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..backends import accelerable
 from .op import Array, Call, Op, Term, exact, real, rule
 
 
@@ -11,6 +12,12 @@ def sigmoid(x: Array) -> Array:
     """Compute 1 / (1 + e^−x) without overflow: e is only ever raised to a power whose real part is ≤ 0."""
     small = np.exp(np.where(real(x) < 0, x, -x))
     return np.where(real(x) < 0, small, 1) / (1 + small)
+
+
+@accelerable
+def relu_grad(g: Array, x: Array) -> Array:
+    """Let g through where x is above 0."""
+    return g * (real(x) > 0)
 
 
 def softmax(x: Array) -> Array:
@@ -51,7 +58,7 @@ class ReLU(Op):
 
     @rule(r"\bar{x} = g\,[x > 0]")
     def grad_x(c: Call, g: Array) -> Array:
-        return g * (real(c.x) > 0)
+        return relu_grad(g, c.x)
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         x = f"x_{_entry(index)}"

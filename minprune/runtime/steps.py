@@ -116,7 +116,7 @@ class DenseRows(Affine):
     def bind(self, space: Workspace) -> Call:
         arrays, source, target = space.arrays, self.sources[0], self.target
         kernel, W, bias, relu = dense_rows[self.W.dtype], self.W, self.bias, self.relu
-        return lambda: kernel(W, bias, relu, arrays[source], arrays[target])
+        return lambda: kernel(W, bias, relu, arrays[source], space.count, arrays[target])
 
 
 @dataclass(eq=False)
@@ -141,7 +141,7 @@ class SparseRows(Affine):
         arrays, source, target = space.arrays, self.sources[0], self.target
         values, columns, offsets = self.matrix
         kernel, bias, relu = sparse_rows[values.dtype], self.bias, self.relu
-        return lambda: kernel(values, columns, offsets, bias, relu, arrays[source], arrays[target])
+        return lambda: kernel(values, columns, offsets, bias, relu, arrays[source], space.count, arrays[target])
 
 
 @dataclass(eq=False)
