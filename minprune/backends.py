@@ -110,8 +110,8 @@ def accelerates(
 
 def _load(name: str) -> None:
     """Import the package's own kernels for a backend, once."""
-    if name == "numba":
-        import_module(".kernels", __package__)
+    if name != "numpy":
+        import_module({"numba": ".kernels", "cuda": ".kernels.cuda"}[name], __package__)
 
 
 class _Choice:
@@ -166,6 +166,10 @@ def backend(name: str | None = None) -> Any:
     _load(name)
     if name != "numpy" and not any(name in kernels for kernels in _kernels.values()):
         raise MinpruneError(f"backend {name!r} has no kernels in this version; use backend('numpy')")
+    if name == "cuda":
+        from .kernels.cuda import require_device
+
+        require_device()
     return _Choice(name)
 
 

@@ -1,0 +1,127 @@
+"""Ops on the device: each of these says which kernels do what an op of `minprune.ops` says.
+
+A rule has the op's own form: a forward line, and one line per argument from the upstream gradient g to that argument's.
+What it computes is written there, with the formula; an op that does not stand here cannot run on the device, and
+`Program` says so by name rather than bring its arguments back. `c` is the call, with arrays on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ... import ops
+from ...errors import ShapeError, StructureError
+from ...ops import Call, Op
+from . import conv, gemm, losses, pointwise, pool
+from .memory import Device
+from .pointwise import pointwise as run
+from .sums import channel_sum
+
+Forward = Callable[[Call], Device]
+Backward = Callable[[Call, Device], Device]
+
+
+def _same(a: Device, b: Device) -> None:
+    if tuple(a.shape) != tuple(b.shape):
+        raise ShapeError(f"on the device both values must have one shape, got {tuple(a.shape)} and {tuple(b.shape)}")
+
+
+def _add(c: Call) -> Device:
+    _same(c.a, c.b)
+    return run(pointwise.add_loop, c.a, c.b)
+
+
+def _mul(c: Call) -> Device:
+    _same(c.a, c.b)
+    return run(pointwise.times_loop, c.a, c.b)
+
+
+def _reshape(c: Call) -> Device:
+    sizes = (c.x.size // max(1, c.x.shape[0]),) if c.shape == (-1,) else c.shape
+    return c.x.reshape(c.x.shape[0], *sizes)
+
+
+def _settings(c: Call) -> tuple[Any, ...]:
+    return c.stride, c.padding, c.dilation, c.groups
+
+
+def _window(c: Call) -> tuple[Any, ...]:
+    return c.kernel, c.stride, c.padding
+
+
+def _global_average(c: Call) -> Device:
+    return pool.avg_pool(c.x, c.x.shape[2:], (1,) * len(c.x.shape[2:]), (0,) * len(c.x.shape[2:])).reshape(
+        *c.x.shape[:2]
+    )
+
+
+FORWARD: dict[type[Op], Forward] = {
+    ops.Affine: lambda c: gemm.affine(c.x, c.W, c.b),
+    ops.Conv: lambda c: conv.conv(c.x, c.W, c.b, *_settings(c)),
+    ops.MaxPool: lambda c: pool.max_pool(c.x, *_window(c)),
+    ops.AvgPool: lambda c: pool.avg_pool(c.x, *_window(c)),
+    ops.GlobalAvgPool: _global_average,
+    ops.ReLU: lambda c: run(pointwise.relu_loop, c.x),
+    ops.LeakyReLU: lambda c: run(pointwise.leaky_loop, c.x, c.x, settings=(c.slope,)),
+    ops.Sigmoid: lambda c: run(pointwise.sigmoid_loop, c.x),
+    ops.Tanh: lambda c: run(pointwise.tanh_loop, c.x),
+    ops.Softmax: lambda c: losses.softmax(c.x),
+    ops.Reshape: _reshape,
+    ops.Add: _add,
+    ops.Mul: _mul,
+    ops.Gate: lambda c: pointwise.per_channel(c.a, c.m),
+    ops.BatchNormEval: lambda c: pointwise.per_channel(
+        pointwise.normalise(c.x, c.mean, c.var, c.epsilon), c.gamma, c.beta
+    ),
+    ops.HalfSquaredError: lambda c: losses.squared_error(c.y, c.t, mean=False),
+    ops.MeanSquaredError: lambda c: losses.squared_error(c.y, c.t, mean=True),
+    ops.CrossEntropy: lambda c: losses.cross_entropy(c.y, c.t),
+}
+
+BACKWARD: dict[tuple[type[Op], str], Backward] = {
+    (ops.Affine, "x"): lambda c, g: gemm.affine_grad_x(g, c.W),
+    (ops.Affine, "W"): lambda c, g: gemm.affine_grad_W(g, c.x),
+    (ops.Affine, "b"): lambda c, g: channel_sum(g),
+    (ops.Conv, "x"): lambda c, g: conv.conv_grad_x(g, c.W, c.x.shape, *_settings(c)),
+    (ops.Conv, "W"): lambda c, g: conv.conv_grad_W(g, c.x, c.W.shape, *_settings(c)),
+    (ops.Conv, "b"): lambda c, g: channel_sum(g),
+    (ops.MaxPool, "x"): lambda c, g: pool.max_pool_grad(g, c.x, c.out, *_window(c)),
+    (ops.AvgPool, "x"): lambda c, g: pool.avg_pool_grad(g, c.x.shape, *_window(c)),
+    (ops.GlobalAvgPool, "x"): lambda c, g: pointwise.spread(g, c.x.shape),
+    (ops.ReLU, "x"): lambda c, g: run(pointwise.relu_grad_loop, g, c.x),
+    (ops.LeakyReLU, "x"): lambda c, g: run(pointwise.leaky_loop, g, c.x, settings=(c.slope,)),
+    (ops.Sigmoid, "x"): lambda c, g: run(pointwise.sigmoid_grad_loop, g, c.out),
+    (ops.Tanh, "x"): lambda c, g: run(pointwise.tanh_grad_loop, g, c.out),
+    (ops.Softmax, "x"): lambda c, g: losses.softmax_grad(g, c.out),
+    (ops.Reshape, "x"): lambda c, g: g.reshape(*c.x.shape),
+    (ops.Add, "a"): lambda c, g: g,
+    (ops.Add, "b"): lambda c, g: g,
+    (ops.Mul, "a"): lambda c, g: run(pointwise.times_loop, g, c.b),
+    (ops.Mul, "b"): lambda c, g: run(pointwise.times_loop, g, c.a),
+    (ops.Gate, "a"): lambda c, g: pointwise.per_channel(g, c.m),
+    (ops.Gate, "m"): lambda c, g: channel_sum(g, c.a),
+    (ops.BatchNormEval, "x"): lambda c, g: pointwise.per_channel(
+        g, pointwise.inverse_deviation(c.var, c.gamma, c.epsilon)
+    ),
+    (ops.BatchNormEval, "gamma"): lambda c, g: channel_sum(g, pointwise.normalise(c.x, c.mean, c.var, c.epsilon)),
+    (ops.BatchNormEval, "beta"): lambda c, g: channel_sum(g),
+    (ops.HalfSquaredError, "y"): lambda c, g: losses.squared_error_grad(g, c.y, c.t, mean=False),
+    (ops.MeanSquaredError, "y"): lambda c, g: losses.squared_error_grad(g, c.y, c.t, mean=True),
+    (ops.CrossEntropy, "y"): lambda c, g: losses.cross_entropy_grad(g, c.y, c.t),
+}
+
+
+def forward(op: type[Op], args: tuple[Device | None, ...], options: dict[str, Any]) -> Call:
+    """Apply an op to arrays on the device and return the call, output included.
+
+    Raises
+    ------
+    StructureError
+        When the op has no kernels.
+    """
+    if op not in FORWARD:
+        raise StructureError(f"the op {op.name} has no CUDA kernel; run this network with backend 'numpy' or 'numba'")
+    call = Call(op, args, options)
+    call.out = FORWARD[op](call)
+    return call
