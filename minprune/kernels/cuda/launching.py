@@ -95,5 +95,8 @@ def kernel(signature: Callable[[Any], Any]) -> Callable[[Callable[..., None]], K
 
 
 def inner(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Declare a part of kernels. The simulator runs it as it is."""
-    return function if SIMULATED else cuda.jit(device=True)(function)
+    """Declare a part of kernels, to be written into them; Numba would ask the driver before it compiled a call.
+
+    The simulator runs it as it is.
+    """
+    return function if SIMULATED else cuda.jit(device=True, inline="always")(function)

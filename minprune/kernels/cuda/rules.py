@@ -2,7 +2,7 @@
 
 A rule has the op's own form: a forward line, and one line per argument from the upstream gradient g to that argument's.
 What it computes is written there, with the formula; an op that does not stand here cannot run on the device, and
-`Program` says so by name rather than bring its arguments back. `c` is the call, with arrays on the device.
+a `Trail` says so by name rather than bring its arguments back. `c` is the call, with arrays on the device.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ... import ops
-from ...errors import ShapeError, StructureError
+from ...errors import ShapeError
 from ...ops import Call, Op
 from . import conv, gemm, losses, pointwise, pool
 from .memory import Device
@@ -51,9 +51,8 @@ def _window(c: Call) -> tuple[Any, ...]:
 
 
 def _global_average(c: Call) -> Device:
-    return pool.avg_pool(c.x, c.x.shape[2:], (1,) * len(c.x.shape[2:]), (0,) * len(c.x.shape[2:])).reshape(
-        *c.x.shape[:2]
-    )
+    whole = tuple(c.x.shape[2:])
+    return pool.avg_pool(c.x, whole, (1,) * len(whole), (0,) * len(whole)).reshape(*c.x.shape[:2])
 
 
 FORWARD: dict[type[Op], Forward] = {
@@ -113,15 +112,7 @@ BACKWARD: dict[tuple[type[Op], str], Backward] = {
 
 
 def forward(op: type[Op], args: tuple[Device | None, ...], options: dict[str, Any]) -> Call:
-    """Apply an op to arrays on the device and return the call, output included.
-
-    Raises
-    ------
-    StructureError
-        When the op has no kernels.
-    """
-    if op not in FORWARD:
-        raise StructureError(f"the op {op.name} has no CUDA kernel; run this network with backend 'numpy' or 'numba'")
+    """Apply an op to arrays on the device and return the call, output included."""
     call = Call(op, args, options)
     call.out = FORWARD[op](call)
     return call

@@ -97,9 +97,7 @@ class Trail:
 
 def _step(call: Call, sources: Mapping[str, int]) -> Step:
     if call.op not in rules.FORWARD:
-        raise StructureError(
-            f"the op {call.op.name} has no CUDA kernel; run this network on backend 'numpy' or 'numba'"
-        )
+        raise StructureError(f"the op {call.op.name} has no CUDA kernel; use backend 'numpy' or 'numba'")
     for arg in call.op.args:
         if arg not in sources and getattr(call, arg) is not None:
             raise StructureError(f"the op {call.op.name} reads {arg} from outside the network; use backend 'numpy'")
