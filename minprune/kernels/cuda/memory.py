@@ -70,4 +70,4 @@ def like(array: Device) -> Device:
 
 def is_device(array: Any) -> bool:
     """Whether something is an array on the device."""
-    return bool(cuda.is_cuda_array(array))
+    return getattr(array, "__cuda_ndarray__", False) is True

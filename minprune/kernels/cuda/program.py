@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import DtypeError, ShapeError, StructureError
 from ...layers import Dropout, Shape
 from ...nn import Graph
+from ...ops import Array
 from ...targets import prepare_targets
 from . import pointwise, steps
 from .memory import Device, to_device, to_host
@@ -52,7 +53,7 @@ class Program:
         if net.dtype not in (np.float32, np.float64):
             raise DtypeError(f"the network holds {net.dtype}; only float32 and float64 go to the device")
         self.net = net
-        self.arrays = {name: to_device(array) for name, array in net.arrays.items()}
+        self.arrays = {name: _up(array) for name, array in net.arrays.items()}
         self.memory = steps.Memory()
         self._kept = {name: to_device(kept.astype(net.dtype)) for name, kept in net.masks.items()}
         self._trails: dict[tuple[Shape, ...], Trail] = {}
@@ -68,11 +69,12 @@ class Program:
             raise ShapeError("the network does not tell the shape of a sample; make it with input_shape=")
         output = self.net.value_shapes(self.net.input_shapes)[self.net.output]
         t = prepare_targets(y, (len(np.asarray(y)), *output), loss, self.net.dtype)
-        return to_device(t.astype(np.int64) if t.dtype.kind in "iu" else t)
+        return _up(t)
 
     def network(self) -> Graph:
         """The network with the weights that are on the device now: they come down."""
-        return self.net.with_arrays({name: to_host(array) for name, array in self.arrays.items()})
+        kinds = {name: array.dtype for name, array in self.net.arrays.items()}
+        return self.net.with_arrays({name: to_host(array).astype(kinds[name]) for name, array in self.arrays.items()})
 
     def __call__(self, x: Inputs) -> Device:
         """Compute the output in evaluation mode: inputs on the device -> (N, …), on the device."""
@@ -119,3 +121,8 @@ class Program:
         """Set the weights that are not kept to 0."""
         for name, kept in self._kept.items():
             self.arrays[name] = pointwise.pointwise(pointwise.times_loop, self.arrays[name], kept)
+
+
+def _up(array: Array) -> Device:
+    """Copy to the device; indices and labels become int64, which is what kernels take."""
+    return to_device(array.astype(np.int64) if array.dtype.kind in "iu" else array)

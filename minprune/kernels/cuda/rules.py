@@ -8,12 +8,16 @@ a `Trail` says so by name rather than bring its arguments back. `c` is the call,
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
+import numpy as np
+
 from ... import ops
-from ...errors import ShapeError
 from ...ops import Call, Op
-from . import conv, gemm, losses, pointwise, pool
+from ...ops.shaping import filled
+from . import conv, gemm, losses, moving, pointwise, pool
+from .launching import Kernel
 from .memory import Device
 from .pointwise import pointwise as run
 from .sums import channel_sum
@@ -22,24 +26,31 @@ Forward = Callable[[Call], Device]
 Backward = Callable[[Call, Device], Device]
 
 
-def _same(a: Device, b: Device) -> None:
-    if tuple(a.shape) != tuple(b.shape):
-        raise ShapeError(f"on the device both values must have one shape, got {tuple(a.shape)} and {tuple(b.shape)}")
-
-
-def _add(c: Call) -> Device:
-    _same(c.a, c.b)
-    return run(pointwise.add_loop, c.a, c.b)
-
-
-def _mul(c: Call) -> Device:
-    _same(c.a, c.b)
-    return run(pointwise.times_loop, c.a, c.b)
+def _together(loop: Kernel, a: Device, b: Device) -> Device:
+    """Combine two values, repeated to one shape where they differ."""
+    shape = np.broadcast_shapes(tuple(a.shape), tuple(b.shape))
+    return run(loop, moving.repeat(a, shape), moving.repeat(b, shape))
 
 
 def _reshape(c: Call) -> Device:
-    sizes = (c.x.size // max(1, c.x.shape[0]),) if c.shape == (-1,) else c.shape
+    sizes = (prod(c.x.shape[1:]),) if c.shape == (-1,) else c.shape
     return c.x.reshape(c.x.shape[0], *sizes)
+
+
+def _rearrange(c: Call) -> Device:
+    moved = moving.transpose(c.x, (0, *(axis + 1 for axis in c.order)))
+    return moved.reshape(moved.shape[0], *filled(c.shape, tuple(moved.shape[1:])))
+
+
+def _rearrange_back(c: Call, g: Device) -> Device:
+    sizes = [c.x.shape[axis + 1] for axis in c.order]
+    back = [c.order.index(axis) + 1 for axis in range(len(c.order))]
+    return moving.transpose(g.reshape(g.shape[0], *sizes), (0, *back))
+
+
+def _pad(c: Call) -> Device:
+    border = zip(c.x.shape[2:], c.before, c.after, strict=True)
+    return moving.pad(c.x, (*c.x.shape[:2], *map(sum, border)), c.before, c.value)
 
 
 def _settings(c: Call) -> tuple[Any, ...]:
@@ -67,8 +78,12 @@ FORWARD: dict[type[Op], Forward] = {
     ops.Tanh: lambda c: run(pointwise.tanh_loop, c.x),
     ops.Softmax: lambda c: losses.softmax(c.x),
     ops.Reshape: _reshape,
-    ops.Add: _add,
-    ops.Mul: _mul,
+    ops.Rearrange: _rearrange,
+    ops.Pad: _pad,
+    ops.Take: lambda c: moving.take(c.x, c.index),
+    ops.Concat: lambda c: moving.join(c.a, c.b),
+    ops.Add: lambda c: _together(pointwise.add_loop, c.a, c.b),
+    ops.Mul: lambda c: _together(pointwise.times_loop, c.a, c.b),
     ops.Gate: lambda c: pointwise.per_channel(c.a, c.m),
     ops.BatchNormEval: lambda c: pointwise.per_channel(
         pointwise.normalise(c.x, c.mean, c.var, c.epsilon), c.gamma, c.beta
@@ -94,10 +109,15 @@ BACKWARD: dict[tuple[type[Op], str], Backward] = {
     (ops.Tanh, "x"): lambda c, g: run(pointwise.tanh_grad_loop, g, c.out),
     (ops.Softmax, "x"): lambda c, g: losses.softmax_grad(g, c.out),
     (ops.Reshape, "x"): lambda c, g: g.reshape(*c.x.shape),
-    (ops.Add, "a"): lambda c, g: g,
-    (ops.Add, "b"): lambda c, g: g,
-    (ops.Mul, "a"): lambda c, g: run(pointwise.times_loop, g, c.b),
-    (ops.Mul, "b"): lambda c, g: run(pointwise.times_loop, g, c.a),
+    (ops.Rearrange, "x"): _rearrange_back,
+    (ops.Pad, "x"): lambda c, g: moving.unpad(g, c.x.shape, c.before),
+    (ops.Take, "x"): lambda c, g: moving.take_grad(g, c.index, c.x.shape),
+    (ops.Concat, "a"): lambda c, g: moving.cut(g, 0, c.a),
+    (ops.Concat, "b"): lambda c, g: moving.cut(g, c.a.shape[1], c.b),
+    (ops.Add, "a"): lambda c, g: moving.sum_to_shape(g, c.a.shape),
+    (ops.Add, "b"): lambda c, g: moving.sum_to_shape(g, c.b.shape),
+    (ops.Mul, "a"): lambda c, g: moving.sum_to_shape(_together(pointwise.times_loop, g, c.b), c.a.shape),
+    (ops.Mul, "b"): lambda c, g: moving.sum_to_shape(_together(pointwise.times_loop, g, c.a), c.b.shape),
     (ops.Gate, "a"): lambda c, g: pointwise.per_channel(g, c.m),
     (ops.Gate, "m"): lambda c, g: channel_sum(g, c.a),
     (ops.BatchNormEval, "x"): lambda c, g: pointwise.per_channel(
