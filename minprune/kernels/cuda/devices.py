@@ -17,6 +17,10 @@ except ImportError as error:
     ) from error
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
+if SIMULATED:
+    from .simulator import repair
+
+    repair()
 config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small network makes small grids, and there is nothing to be done about it
 
 

@@ -24,9 +24,9 @@ from typing import Any
 from .launching import SMALL, inner
 
 SIDE = 2 if SMALL else 16  # threads along a side of the tile
-EACH = 2 if SMALL else 4  # rows, and columns, of a thread
+EACH = 8 if SMALL else 4  # rows, and columns, of a thread
 TILE = SIDE * EACH
-DEPTH = 3 if SMALL else 16  # of the sum at a time
+DEPTH = 8 if SMALL else 16  # of the sum at a time
 PITCH = TILE + 1  # of a row of shared memory
 WORKERS = SIDE * SIDE  # threads of a block
 
