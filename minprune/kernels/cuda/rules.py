@@ -8,7 +8,7 @@ a `Trail` says so by name rather than bring its arguments back. `c` is the call,
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
+from math import pi, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from ... import ops
 from ...ops import Call, Op
 from ...ops.shaping import filled
-from . import conv, gemm, losses, moving, pointwise, pool
+from . import conv, curves, gemm, losses, moving, pointwise, pool
 from .launching import Kernel
 from .memory import Device
 from .pointwise import pointwise as run
@@ -77,6 +77,14 @@ FORWARD: dict[type[Op], Forward] = {
     ops.Sigmoid: lambda c: run(pointwise.sigmoid_loop, c.x),
     ops.Tanh: lambda c: run(pointwise.tanh_loop, c.x),
     ops.Softmax: lambda c: losses.softmax(c.x),
+    ops.LogSoftmax: lambda c: curves.log_softmax(c.x),
+    ops.PReLU: lambda c: curves.prelu(c.x, c.x, c.a),
+    ops.Clip: lambda c: run(curves.clip_loop, c.x, settings=(1, 0, c.low, c.high)),
+    ops.HardSigmoid: lambda c: run(curves.clip_loop, c.x, settings=(c.slope, c.offset, 0, 1)),
+    ops.ELU: lambda c: run(curves.elu_loop, c.x, settings=(c.alpha, c.gamma)),
+    ops.GELU: lambda c: run(curves.gelu_loop, c.x, settings=(sqrt(0.5),)),
+    ops.Erf: lambda c: run(curves.erf_loop, c.x),
+    ops.Softplus: lambda c: run(curves.softplus_loop, c.x),
     ops.Reshape: _reshape,
     ops.Rearrange: _rearrange,
     ops.Pad: _pad,
@@ -108,6 +116,15 @@ BACKWARD: dict[tuple[type[Op], str], Backward] = {
     (ops.Sigmoid, "x"): lambda c, g: run(pointwise.sigmoid_grad_loop, g, c.out),
     (ops.Tanh, "x"): lambda c, g: run(pointwise.tanh_grad_loop, g, c.out),
     (ops.Softmax, "x"): lambda c, g: losses.softmax_grad(g, c.out),
+    (ops.LogSoftmax, "x"): lambda c, g: curves.log_softmax_grad(g, c.out),
+    (ops.PReLU, "x"): lambda c, g: curves.prelu(g, c.x, c.a),
+    (ops.PReLU, "a"): lambda c, g: curves.prelu_grad_a(g, c.x),
+    (ops.Clip, "x"): lambda c, g: run(curves.clip_grad_loop, g, c.x, settings=(1, 0, c.low, c.high)),
+    (ops.HardSigmoid, "x"): lambda c, g: run(curves.clip_grad_loop, g, c.x, settings=(c.slope, c.offset, 0, 1)),
+    (ops.ELU, "x"): lambda c, g: run(curves.elu_grad_loop, g, c.x, settings=(c.alpha, c.gamma)),
+    (ops.GELU, "x"): lambda c, g: run(curves.gelu_grad_loop, g, c.x, settings=(sqrt(0.5), 1 / sqrt(2 * pi))),
+    (ops.Erf, "x"): lambda c, g: run(curves.erf_grad_loop, g, c.x, settings=(2 / sqrt(pi),)),
+    (ops.Softplus, "x"): lambda c, g: run(curves.softplus_grad_loop, g, c.out),
     (ops.Reshape, "x"): lambda c, g: g.reshape(*c.x.shape),
     (ops.Rearrange, "x"): _rearrange_back,
     (ops.Pad, "x"): lambda c, g: moving.unpad(g, c.x.shape, c.before),

@@ -78,7 +78,7 @@ def scores(
     elif isinstance(rule, ActivationCriterion) and type(rule).entry in ENTRIES:
         row, found = ENTRIES[type(rule).entry], _entry_sums(program, batches, chosen)
     else:
-        able = [name for name, c in CRITERIA.items() if _row(c) is not None]
+        able = [name for name, c in CRITERIA.items() if row_of(c) is not None]
         name = criterion if isinstance(criterion, str) else type(criterion).__name__
         raise DataError(f"criterion {name!r} is not on the device; expected one of {', '.join(able)}")
     host = {name: (to_host(sums)[row], counts) for name, (sums, counts) in found.items()}
@@ -88,7 +88,8 @@ def scores(
     }
 
 
-def _row(criterion: type[Criterion]) -> int | None:
+def row_of(criterion: type[Criterion]) -> int | None:
+    """The row of the sums that a criterion is made of; None where there is no kernel for it."""
     return SAMPLES.get(getattr(criterion, "sample", None), ENTRIES.get(getattr(criterion, "entry", None)))
 
 
