@@ -6,7 +6,7 @@ NUMBA_ENABLE_CUDASIM=1 python -m pytest tests/cuda_checks.py
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
@@ -24,14 +24,17 @@ from minprune.errors import DataError, DtypeError, ShapeError, StructureError
 from minprune.kernels.cuda import (
     Program,
     calls,
+    conv,
     crossings,
     gemm,
+    launching,
     losses,
     moving,
     rules,
     scores,
     scoring,
     steps,
+    tiles,
     to_device,
     to_host,
 )
@@ -49,6 +52,7 @@ from minprune.train import hide_masked, loss_and_gradients
 sys.setswitchinterval(1e-5)
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+EACH_KIND = [pytest.param(FLOATS[0], id="float32"), pytest.param(FLOATS[1], id="float64", marks=pytest.mark.slow)]
 # By how much a value may differ from the reference's, as a share of the largest in the array (or of 1). Single sums of
 # products have a bound of their own, entry by entry, in `minprune.kernels.cases`.
 TOLERANCE = {FLOATS[0]: 1e-5, FLOATS[1]: 1e-12}
@@ -64,7 +68,7 @@ def agree(got: Any, expected: Any, what: str = "") -> None:
 # Single functions -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("dtype", EACH_KIND)
 @pytest.mark.parametrize("reference", [pair[0] for pair in calls.PAIRS], ids=lambda f: f.__name__)
 def test_a_function_of_the_backend_agrees_with_its_reference(reference: Callable[..., Any], dtype: Any) -> None:
     key = f"{reference.__module__}.{reference.__qualname__}"
@@ -83,7 +87,7 @@ def test_a_function_of_the_backend_agrees_with_its_reference(reference: Callable
         assert not len(far), f"{case.label}, at {far[0]}: expected {expected[tuple(far[0])]}, got {got[tuple(far[0])]}"
 
 
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("dtype", EACH_KIND)
 @pytest.mark.parametrize("case", [c for c in OP_CASES if c.op in rules.FORWARD], ids=str)
 def test_an_op_and_its_gradients_agree_with_the_book(case: OpCase, dtype: Any) -> None:
     args = tuple(a if a is None or a.dtype.kind in "iu" else np.asarray(a, dtype) for a in case.args)
@@ -96,12 +100,31 @@ def test_an_op_and_its_gradients_agree_with_the_book(case: OpCase, dtype: Any) -
             agree(to_host(rules.BACKWARD[case.op, arg](call, to_device(g))), case.op.grad(arg)(book, g), arg)
 
 
+FULL_SIZE: dict[Callable[..., Any], tuple[Any, ...]] = {
+    gemm.affine: ((70, 19), (67, 19), (67,)),
+    conv.conv: ((3, 3, 7, 6), (66, 3, 3, 2), (66,), (1, 1), (0, 0), (1, 1), 1),
+    conv.conv_grad_W: ((3, 66, 5, 5), (3, 3, 7, 6), (66, 3, 3, 2), (1, 1), (0, 0), (1, 1), 1),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run_it", FULL_SIZE, ids=lambda f: f.__name__)
+def test_sizes_beyond_a_full_size_tile_agree_with_numpy(run_it: Callable[..., Any]) -> None:
+    assert ((16, 8) if launching.SMALL else (64, 256)) == (tiles.TILE, launching.THREADS)
+    (reference,) = [pair[0] for pair in calls.PAIRS if pair[1] is run_it]
+    rng = np.random.default_rng(0)
+    count = 2 if run_it is conv.conv_grad_W else 3  # so many are arrays, and the rest settings
+    shapes = FULL_SIZE[run_it]
+    args = (*(rng.standard_normal(shape).astype(np.float32) for shape in shapes[:count]), *shapes[count:])
+    agree(calls.across(run_it)(*args), reference(*args))
+
+
 # Whole networks -------------------------------------------------------------------------------------------------------
 
 QUICK = ("mlp", "cnn")
 
 
-def tested(name: str) -> Any:
+def chosen(name: str) -> Any:
     """An example as a parameter of a test; slow unless it is one of two."""
     return pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
 
@@ -114,7 +137,7 @@ def example(name: str, dtype: Any, n: int = 3) -> tuple[Graph, dict[str, Any], A
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("name", [tested(name) for name in EXAMPLES])
+@pytest.mark.parametrize("name", [chosen(name) for name in EXAMPLES])
 def test_a_network_and_its_gradients_agree_with_numpy(name: str, dtype: Any) -> None:
     net, x, y = example(name, dtype)
     program = Program(net)
@@ -139,22 +162,30 @@ def test_the_criteria_on_the_device_are_those_made_of_gates_and_entries() -> Non
     }
 
 
-@pytest.mark.parametrize(
-    "name", [*QUICK, *(tested(n) for n in SINGLE_INPUT if n not in QUICK and hidden(EXAMPLES[n]()))]
-)
-def test_scores_agree_with_numpy_over_several_batches(name: str) -> None:
+def scored(name: str, criteria: Sequence[str]) -> None:
+    """Fail where the device's scores of a network are not those of `minprune.score`."""
     net, x, y = example(name, FLOATS[1], n=5)
     (x,) = x.values()
     program = Program(net)
-    batches = [
-        (program.inputs(x[part]), program.targets(y[part], "half_squared_error")) for part in (slice(3), slice(3, 5))
-    ]
-    for criterion in CRITERIA if name == "mlp" else ("taylor", "activation_rms"):
+    parts = (slice(3), slice(3, 5))
+    batches = [(program.inputs(x[part]), program.targets(y[part], "half_squared_error")) for part in parts]
+    for criterion in criteria:
         found = scores(program, batches, criterion, "half_squared_error")
         expected = mp.score(net, (x, y), criterion, loss="half_squared_error", progress=False)
         assert set(found) == set(expected)
         for group, values in found.items():
             agree(values, expected[group], f"{criterion}, {group}")
+
+
+@pytest.mark.parametrize("name", [chosen(name) for name in SINGLE_INPUT if hidden(EXAMPLES[name]())])
+def test_scores_agree_with_numpy_over_several_batches(name: str) -> None:
+    scored(name, ("taylor", "activation_rms"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_every_criterion_on_the_device_agrees_with_numpy(criterion: str) -> None:
+    scored("mlp", (criterion,))
 
 
 OPTIMIZERS = [
@@ -232,7 +263,7 @@ def driver_copies() -> Iterator[Copies]:
     """Count what Numba itself copies between host and device, whoever asks for it."""
     counted = Copies()
     with pytest.MonkeyPatch.context() as patch:
-        made = type(to_device(np.zeros(1)))
+        made = type(cuda.device_array(1))
         down, up = made.copy_to_host, cuda.to_device
         patch.setattr(made, "copy_to_host", lambda *args, **kw: (counted.add(down=1), down(*args, **kw))[1])
         patch.setattr(cuda, "to_device", lambda *args, **kw: (counted.add(up=1), up(*args, **kw))[1])
@@ -340,6 +371,7 @@ def test_arguments_that_do_not_fit_are_left_to_the_reference() -> None:
             reference(*args)
 
 
+@pytest.mark.slow
 def test_twice_the_same_gives_the_same_bytes() -> None:
     net, x, y = example("cnn", FLOATS[0])
     found = set()
