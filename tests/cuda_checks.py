@@ -380,3 +380,7 @@ def test_twice_the_same_gives_the_same_bytes() -> None:
         _, grads = program.gradients(program.inputs(x), program.targets(y, "mse"), "mse")
         found.add(b"".join(to_host(g).tobytes() for g in grads.values()))
     assert len(found) == 1
+
+
+def test_every_kernel_has_run_here() -> None:
+    assert {name for name, kernel in KERNELS.items() if not kernel.made} == set()

@@ -47,7 +47,7 @@ class Kernel:
 
     def __init__(self, loop: Callable[..., None], signature: Callable[[Any], Any]) -> None:
         self.loop, self.signature, self.name = loop, signature, loop.__name__
-        self._made: dict[np.dtype[Any], Any] = {}
+        self.made: dict[np.dtype[Any], Any] = {}
 
     def ptx(self, dtype: Any, cc: tuple[int, int]) -> str:
         """Compile for devices of a compute capability, such as (8, 0), and return the assembly."""
@@ -65,15 +65,15 @@ class Kernel:
         grid = (blocks,) if isinstance(blocks, int) else blocks
         if math.prod(grid) == 0:
             return
-        arrays = [arg for arg in args if hasattr(arg, "dtype") and getattr(arg, "ndim", 0)]
+        arrays = [arg for arg in args if is_device(arg) or isinstance(arg, np.ndarray)]
         if not all(map(is_device, arrays)):
             raise DtypeError(f"{self.name}: an array is not on the device; bring it there with to_device")
         dtype = next(np.dtype(arg.dtype) for arg in arrays if np.dtype(arg.dtype).kind == "f")
         if dtype not in (np.float32, np.float64):
             raise DtypeError(f"{self.name}: expected float32 or float64, got {dtype}")
-        if dtype not in self._made:
-            self._made[dtype] = cuda.jit(self.signature(numba.from_dtype(dtype)))(self.loop)
-        self._made[dtype][grid, threads](*(dtype.type(arg) if isinstance(arg, float) else arg for arg in args))
+        if dtype not in self.made:
+            self.made[dtype] = cuda.jit(self.signature(numba.from_dtype(dtype)))(self.loop)
+        self.made[dtype][grid, threads](*(dtype.type(arg) if isinstance(arg, float) else arg for arg in args))
 
     def over(self, count: int, *args: Any) -> None:
         """Launch for so many entries: threads step through them by the size of the grid."""

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import DataError
-from ...neurons import NOBODY, NeuronGroup, Read
+from ...neurons import NOBODY, NeuronGroup, Read, hidden
 from ...recording import with_gates
-from ...scores import CRITERIA, chosen_groups, hidden
+from ...scores import CRITERIA, chosen_groups
 from ...scores.activations import ActivationCriterion, ActivationMean, ActivationRms, Apoz
 from ...scores.base import Criterion, Vector
 from ...scores.gates import GateCriterion

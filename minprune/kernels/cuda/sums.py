@@ -4,12 +4,16 @@
         each thread:  part += a[n, c, p] · b[n, c, p]      for every THREADS-th entry of the channel
         halve:        the upper half of the threads' parts is added to the lower, until one is left
 
+    where a channel has a single place, for every COLUMNS channels a block of COLUMNS × ROWS threads:
+        each thread:  part += a[n, c] · b[n, c]            for every ROWS-th sample n
+
 naive     a thread per channel: as many threads as channels, and each reads with a stride
 atomics   a thread per entry adds to its channel's sum, in another order every time: no two runs agree to the last bit
 tree      a block per channel, parts in shared memory, halved: the same order always
+columns   of a matrix (N, C) that would read one number of each cache line; here a warp reads 32 neighbouring channels
 
-It is bound by how fast a and b are read. Parts are summed in the numbers' own kind, THREADS at a time, which errs less
-than one long sum.
+It is bound by how fast a and b are read. Parts are summed in the numbers' own kind, many beside each other, which errs
+less than one long sum.
 """
 
 from __future__ import annotations
@@ -20,6 +24,9 @@ from numba import boolean, cuda, void
 
 from .launching import THREADS, kernel
 from .memory import Device, empty
+
+COLUMNS = min(32, THREADS // 2)  # channels of a block: a warp
+ROWS = THREADS // COLUMNS
 
 
 @kernel(lambda T: void(T[:, :, ::1], T[:, :, ::1], boolean, T[::1]))
@@ -44,6 +51,24 @@ def channel_sum_loop(a: Any, b: Any, weighted: bool, y: Any) -> None:
         y[c] = parts[0]
 
 
+@kernel(lambda T: void(T[:, ::1], T[:, ::1], boolean, T[::1]))
+def column_sum_loop(a: Any, b: Any, weighted: bool, y: Any) -> None:
+    """y[c] = Σ_n a[n, c] b[n, c], or without b."""
+    parts = cuda.shared.array((ROWS, COLUMNS), y.dtype)
+    row, column = cuda.threadIdx.x // COLUMNS, cuda.threadIdx.x % COLUMNS
+    c = cuda.blockIdx.x * COLUMNS + column
+    part = y.dtype.type(0)
+    if c < len(y):
+        for n in range(row, a.shape[0], ROWS):
+            part += a[n, c] * b[n, c] if weighted else a[n, c]
+    parts[row, column] = part
+    cuda.syncthreads()
+    if row == 0 and c < len(y):
+        for other in range(1, ROWS):
+            part += parts[other, column]
+        y[c] = part
+
+
 def flat(x: Device) -> Device:
     """View (N, C, …) as (N, C, P)."""
     places = 1
@@ -55,5 +80,10 @@ def flat(x: Device) -> Device:
 def channel_sum(a: Device, b: Device = None) -> Device:
     """Sum a, or a · b, over samples and places: (N, C, …) -> (C,)."""
     y = empty(a.shape[1:2], a.dtype)
-    channel_sum_loop.rows(a.shape[1], flat(a), flat(a if b is None else b), b is not None, y)
+    x, factor = flat(a), flat(a if b is None else b)
+    if x.shape[2] == 1:
+        x, factor = (array.reshape(*array.shape[:2]) for array in (x, factor))
+        column_sum_loop.launch(-(-y.size // COLUMNS), ROWS * COLUMNS, x, factor, b is not None, y)
+    else:
+        channel_sum_loop.rows(y.size, x, factor, b is not None, y)
     return y
