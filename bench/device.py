@@ -1,6 +1,6 @@
 """CUDA: is a network on the device faster than in NumPy, and how far from PyTorch's kernels on the same device?
 
-    python bench/device.py [--seconds 0.5] [--dtype float32] [--tiny]
+    python bench/device.py [--seconds 0.5] [--dtype float32] [--check]
 
 Single layers (784-300-100-10, one of 1000 × 1000, the convolutions of LeNet-5), whole forward passes and training steps
 of these networks, for batches of 32, 256 and 4,096. Everything lies where it is computed: copies to the device are
@@ -8,8 +8,8 @@ outside the timer, and a device is waited for before a block's time is read. Eve
 before anything is timed. A ratio is the peer's time divided by ours, the median over pairs of blocks and its 95 %
 interval. PyTorch takes part where it has CUDA, without TF32, which rounds otherwise.
 
-It needs an NVIDIA GPU and the extra `cuda`. With NUMBA_ENABLE_CUDASIM=1 and `--tiny` it runs in Numba's simulator: that
-shows that it works, and its times mean nothing.
+It needs an NVIDIA GPU and the extra `cuda`. With `--check` the results for tiny sizes are compared, and nothing is
+timed; NUMBA_ENABLE_CUDASIM=1 lets that run in Numba's simulator.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 from numba import cuda
 
 import minprune as mp
+from minprune.errors import MinpruneError
 from minprune.kernels.cuda import Program, conv, devices, gemm, to_device, to_host
 from minprune.models import lenet5, mlp
 from minprune.ops.affine import affine
@@ -161,11 +162,16 @@ def against(first: Call, ours: Call, seconds: float) -> tuple[str, float, float]
     return f"{found.median:.2f} ({found.low:.2f} to {found.high:.2f})", min(theirs), min(mine)
 
 
-def timed(row: Row, seconds: float) -> list[str]:
-    """One line of the table, after a look at the result."""
+def compare(row: Row) -> None:
+    """Fail where the device's result is not NumPy's."""
     got, expected = row.result()
     tolerance = 1e-4 if expected.dtype == np.float32 else 1e-10
     np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * max(1, abs(expected).max()))
+
+
+def timed(row: Row, seconds: float) -> list[str]:
+    """One line of the table, after a look at the result."""
+    compare(row)
     ratio, theirs, mine = against(row.numpy, row.device, seconds)
     of_torch = "" if row.torch is None else against(row.torch, row.device, seconds)[0]
     return [row.name, duration(theirs), duration(mine), ratio, of_torch]
@@ -191,14 +197,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--check", action="store_true")
     options = parser.parse_args()
-    devices.require_device()
+    try:
+        devices.require_device()
+    except MinpruneError as error:
+        parser.exit(1, f"{error}\n")
     device = "Numba's simulator" if devices.SIMULATED else cuda.get_current_device().name.decode()
     torch = torch_on_device()
     print(f"{device}; {platform.platform()}, {options.dtype}; {'no ' if torch is None else ''}PyTorch with CUDA")
     print(f"Python {platform.python_version()}, NumPy {np.__version__}, numba {numba.__version__}")
-    lines, found = [], rows(torch, options.tiny, np.dtype(options.dtype))
+    lines, found = [], rows(torch, options.check, np.dtype(options.dtype))
+    if options.check:
+        for row in found:
+            compare(row)
+        print(f"{len(found)} results agree with NumPy's")
+        return
     with bar("timing", len(found), show=True) as advance:
         for row in found:
             lines.append(timed(row, options.seconds))

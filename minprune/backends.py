@@ -137,9 +137,10 @@ def backend(name: str | None = None) -> Any:
     Parameters
     ----------
     name : {"numpy", "numba", "cuda"}, optional
-        The backend to use from here on, or within a `with` block. Without a name nothing changes. Naming "numba"
-        imports its kernels; each is compiled when it is first called (`minprune warmup` does it ahead). What they take
-        is in `table`; everything else runs NumPy.
+        The backend to use from here on, or within a `with` block. Without a name nothing changes. Naming "numba" or
+        "cuda" imports its kernels; each is compiled when it is first called (`minprune warmup` does it ahead for
+        "numba"). What they take is in `table`; everything else runs NumPy. "cuda" takes every array to the device and
+        back; `minprune.kernels.cuda.Program` keeps a whole network there.
 
     Returns
     -------
@@ -149,7 +150,10 @@ def backend(name: str | None = None) -> Any:
     Raises
     ------
     MinpruneError
-        When the name is unknown, or no kernel is registered for it (it would run NumPy under another name).
+        When the name is unknown, no kernel is registered for it (it would run NumPy under another name), or there is
+        no device for "cuda".
+    MissingPackageError
+        When numba-cuda is not installed.
 
     Examples
     --------
@@ -177,7 +181,7 @@ def table() -> dict[str, dict[str, str]]:
     """Every accelerable function, the backends that have a kernel for it, and what each takes.
 
     Whatever a kernel does not take, and every function without one, runs the NumPy reference. The kernels of "numba"
-    are listed once that backend has been chosen, since they are imported then.
+    and "cuda" are listed once that backend has been chosen, since they are imported then.
 
     Examples
     --------

@@ -119,14 +119,22 @@ def test_sizes_beyond_a_full_size_tile_agree_with_numpy(run_it: Callable[..., An
     agree(calls.across(run_it)(*args), reference(*args))
 
 
+def test_a_single_number_is_repeated_and_its_gradient_summed() -> None:
+    a, b = to_device(np.arange(6.0).reshape(2, 3)), to_device(np.array(2.0))
+    call = rules.forward(mp.ops.Mul, (a, b), {})
+    np.testing.assert_array_equal(to_host(call.out), 2 * np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(to_host(rules.BACKWARD[mp.ops.Mul, "b"](call, a)), np.array(55.0))
+
+
 # Whole networks -------------------------------------------------------------------------------------------------------
 
 QUICK = ("mlp", "cnn")
+SLOW_CNN = pytest.param("cnn", FLOATS[1], marks=pytest.mark.slow)
 
 
-def chosen(name: str) -> Any:
+def chosen(name: str, *dtype: Any) -> Any:
     """An example as a parameter of a test; slow unless it is one of two."""
-    return pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+    return pytest.param(name, *dtype, marks=() if name in QUICK else pytest.mark.slow)
 
 
 def example(name: str, dtype: Any, n: int = 3) -> tuple[Graph, dict[str, Any], Any]:
@@ -136,8 +144,9 @@ def example(name: str, dtype: Any, n: int = 3) -> tuple[Graph, dict[str, Any], A
     return net, x, np.random.default_rng(3).standard_normal(net(x).shape).astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("name", [chosen(name) for name in EXAMPLES])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [*(chosen(name, FLOATS[1]) for name in EXAMPLES), *(chosen(name, FLOATS[0]) for name in QUICK)]
+)
 def test_a_network_and_its_gradients_agree_with_numpy(name: str, dtype: Any) -> None:
     net, x, y = example(name, dtype)
     program = Program(net)
@@ -232,8 +241,7 @@ def trainable(name: str, dtype: Any) -> Graph:
     return mp.Sequential(*layers, mp.Flatten(), mp.Dense(16, 3), rng=0, dtype=dtype, input_shape=(1, 6, 6))
 
 
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("name", QUICK)
+@pytest.mark.parametrize(("name", "dtype"), [("mlp", FLOATS[1]), ("cnn", FLOATS[0]), SLOW_CNN])
 def test_training_agrees_with_numpy_and_copies_only_at_its_ends(name: str, dtype: Any) -> None:
     net = trainable(name, dtype)
     rng = np.random.default_rng(1)

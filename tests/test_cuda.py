@@ -69,6 +69,12 @@ def test_tiles_and_grids_as_large_as_on_a_gpu_agree_with_numpy() -> None:
     assert checked("-k", "full_size", MINPRUNE_CUDA_FULL="1", **SIMULATOR) == 3
 
 
+@needs_package
+def test_what_the_benchmark_times_agrees_with_numpy() -> None:
+    said = in_a_process("bench/device.py", "--check", PYTHONPATH=str(HERE.parent), **SIMULATOR)
+    assert said.endswith("4 results agree with NumPy's\n")
+
+
 @pytest.mark.skipif(not gpu(), reason="there is no GPU")
 def test_kernels_and_networks_agree_with_numpy_on_the_gpu() -> None:
     assert checked("-m", "slow or not slow", NUMBA_ENABLE_CUDASIM="0") > 200
@@ -113,7 +119,8 @@ def test_without_a_device_the_backend_is_refused_in_one_line() -> None:
 def test_without_numba_cuda_the_backend_is_refused_in_one_line() -> None:
     said = in_a_process("-c", f"import sys\nsys.modules['numba_cuda'] = None\n{CHOOSE}")
     assert said == (
-        "MissingPackageError backend 'cuda' needs numba-cuda, which is not installed; pip install 'minprune[cuda]'\n"
+        "MissingPackageError backend 'cuda' needs numba-cuda (0.30 or later), which is not installed; "
+        "pip install 'minprune[cuda]'\n"
     )
 
 

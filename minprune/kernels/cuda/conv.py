@@ -35,6 +35,7 @@ from .sums import channel_sum
 from .tiles import DEPTH, EACH, PITCH, SIDE, TILE, WORKERS, clear, multiply, tiles
 
 SLABS = 2 if SMALL else 64  # at most, into which the samples are cut for the gradient by W
+DEEPEST = 65_535  # blocks along the third axis of a grid
 GEOMETRY = types.UniTuple(int64, 6)  # stride, padding and dilation, of both axes each
 
 
@@ -211,7 +212,7 @@ def conv_grad_W(
     size = 1
     for length in shape[1:]:
         size *= length
-    slabs = max(1, min(SLABS, x.shape[0]))
+    slabs = max(1, min(SLABS, x.shape[0], DEEPEST // groups))
     parts = empty((slabs, shape[0] * size), g.dtype)
     grid = (tiles(size), tiles(shape[0] // groups), groups * slabs)
     whole = (slabs, *shape[:2], *((1,) * (4 - len(shape))), *shape[2:])

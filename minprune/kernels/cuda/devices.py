@@ -13,7 +13,7 @@ try:
     from numba.cuda.core import config
 except ImportError as error:
     raise MissingPackageError(
-        "backend 'cuda' needs numba-cuda, which is not installed; pip install 'minprune[cuda]'"
+        "backend 'cuda' needs numba-cuda (0.30 or later), which is not installed; pip install 'minprune[cuda]'"
     ) from error
 
 SIMULATED = bool(config.ENABLE_CUDASIM)

@@ -50,7 +50,14 @@ class Kernel:
         self.made: dict[np.dtype[Any], Any] = {}
 
     def ptx(self, dtype: Any, cc: tuple[int, int]) -> str:
-        """Compile for devices of a compute capability, such as (8, 0), and return the assembly."""
+        """Compile for devices of a compute capability, such as (8, 0), and return the assembly.
+
+        Examples
+        --------
+        >>> from minprune.kernels.cuda.pointwise import relu_loop
+        >>> ".target sm_90" in relu_loop.ptx(np.float32, (9, 0))
+        True
+        """
         text, _ = cuda.compile_ptx(self.loop, self.signature(numba.from_dtype(np.dtype(dtype))), cc=cc)
         return str(text)
 

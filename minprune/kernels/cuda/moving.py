@@ -142,7 +142,10 @@ def sum_to_shape(g: Device, shape: Sizes) -> Device:
     old = (1,) * (len(g.shape) - len(shape)) + tuple(shape)
     repeated = tuple(a for a, (now, then) in enumerate(zip(g.shape, old, strict=True)) if now != then)
     order = (*repeated, *(a for a in range(len(old)) if a not in repeated))
-    return channel_sum(transpose(g, order).reshape(prod(g.shape[a] for a in repeated), prod(shape))).reshape(*shape)
+    total = channel_sum(transpose(g, order).reshape(prod(g.shape[a] for a in repeated), prod(shape)))
+    if not shape:  # a device array cannot be viewed without axes
+        return move(total, empty((), g.dtype), (1,), (1,), (1,))
+    return total.reshape(*shape)
 
 
 def take(x: Device, index: Device) -> Device:

@@ -89,7 +89,13 @@ def scores(
 
 
 def row_of(criterion: type[Criterion]) -> int | None:
-    """The row of the sums that a criterion is made of; None where there is no kernel for it."""
+    """The row of the sums that a criterion is made of; None where there is no kernel for it.
+
+    Examples
+    --------
+    >>> row_of(CRITERIA["fisher"]) == row_of(CRITERIA["taylor_squared"]), row_of(CRITERIA["magnitude_l1"])
+    (True, None)
+    """
     return SAMPLES.get(getattr(criterion, "sample", None), ENTRIES.get(getattr(criterion, "entry", None)))
 
 

@@ -51,6 +51,15 @@ class Trail:
     ------
     StructureError
         When an op has no kernel for the device.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> trail = Trail(mp.Sequential(mp.Dense(3, 2), mp.ReLU()), {"input": (3,)})
+    >>> trail.lines
+    {'dense1.W': 1, 'dense1.b': 2, 'input': 0, 'dense1': 3, 'relu1': 4}
+    >>> [(line, step.op.name, step.sources) for line, step in trail.steps.items()]
+    [(3, 'affine', (0, 1, 2)), (4, 'relu', (3,))]
     """
 
     def __init__(self, net: Graph, shapes: Mapping[str, Shape]) -> None:
