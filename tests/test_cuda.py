@@ -13,6 +13,7 @@ import pytest
 
 import minprune as mp
 from minprune.errors import MinpruneError
+from minprune.ops import OPS
 
 HERE = Path(__file__).parent
 CHECKS = HERE / "cuda_checks.py"
@@ -137,3 +138,11 @@ def test_the_table_says_what_cuda_takes() -> None:
     table = mp.backends.table()
     assert table["minprune.ops.conv.conv_grad_W"]["cuda"] == "float32 or float64"
     assert table["minprune.sparse.csr_affine"]["cuda"] == "float32 or float64"
+
+
+@needs_package
+def test_every_op_but_those_of_training_runs_on_the_device_with_all_its_rules() -> None:
+    from minprune.kernels.cuda.rules import BACKWARD, FORWARD
+
+    assert {op.name for op in set(OPS) - set(FORWARD)} == {"batch_norm_train", "dropout", "kl_divergence", "mean"}
+    assert set(BACKWARD) == {(op, arg) for op in FORWARD for arg in op.rules}

@@ -1,16 +1,17 @@
 """Sparse times dense on the device: x Wᵀ + b from the kept weights of W alone (CSR).
 
+    turn x once                                           so that what a weight needs of all samples lies in one piece
     for every neuron j and sample n, a thread:
-        z[n, j] = b[j] + Σ_k values[k] x[n, columns[k]]      for k from offsets[j] to offsets[j + 1]
+        z[n, j] = b[j] + Σ_k values[k] xᵀ[columns[k], n]  for k from offsets[j] to offsets[j + 1]
 
-row by row     a block per row of W: short rows leave its threads idle
-by sample      neighbouring threads are neighbouring samples of one neuron: they read the same weight at the same time
-               (one fetch for all of them), and x as xᵀ would make their reads of x neighbours, too; x is (N, I) here,
-               so that these go through the cache
-tiled          a block takes 16 × 16 neurons and samples: neurons of a block share what they read of x in the cache
+by weight    a thread per weight adds to z: atomics, in another order every time
+by row       a block per row of W, its parts summed in shared memory: short rows leave its threads idle
+by sample    a warp is 32 samples of one neuron: all of it reads the same weight and column, one fetch for all, and 32
+             neighbouring numbers of xᵀ; only z, which is written once, is written out of order
 
-Each weight that is kept costs a multiply-add for every sample, and an index. It is bound by memory: the reads of x are
-scattered. Below some 90 % zeros the dense product, which reads in order, may well be faster; measure.
+Every kept weight costs a multiply-add for every sample, and one index for 32. It is bound by the reads of xᵀ: a tile of
+`gemm` uses each number that it fetched 64 times, this once. So few weights must be left before it is the faster one;
+how few is to be measured.
 """
 
 from __future__ import annotations
@@ -21,19 +22,21 @@ from numba import cuda, int64, void
 
 from .launching import SMALL, kernel
 from .memory import Device, empty
+from .moving import transpose
 
-SQUARE = 2 if SMALL else 16  # neurons, and samples, of a block
+SAMPLES = 4 if SMALL else 32  # of a block: a warp
+NEURONS = 2 if SMALL else 8  # of a block
 
 
 @kernel(lambda T: void(T[:, ::1], T[::1], int64[::1], int64[::1], T[::1], T[:, ::1]))
 def csr_loop(x: Any, values: Any, columns: Any, offsets: Any, bias: Any, z: Any) -> None:
-    """z[n, j] = bias[j] + Σ_k values[k] x[n, columns[k]]."""
-    n = cuda.blockIdx.x * SQUARE + cuda.threadIdx.x % SQUARE
-    j = cuda.blockIdx.y * SQUARE + cuda.threadIdx.x // SQUARE
+    """z[n, j] = bias[j] + Σ_k values[k] x[columns[k], n]."""
+    n = cuda.blockIdx.x * SAMPLES + cuda.threadIdx.x % SAMPLES
+    j = cuda.blockIdx.y * NEURONS + cuda.threadIdx.x // SAMPLES
     if n < z.shape[0] and j < z.shape[1]:
         total = bias[j] if len(bias) else z.dtype.type(0)
         for k in range(offsets[j], offsets[j + 1]):
-            total += values[k] * x[n, columns[k]]
+            total += values[k] * x[columns[k], n]
         z[n, j] = total
 
 
@@ -41,6 +44,6 @@ def csr_affine(x: Device, values: Device, columns: Device, offsets: Device, b: D
     """Compute ``x Wᵀ + b`` from the CSR arrays of W, with indices of int64: x (N, I), b (J,) -> (N, J)."""
     z = empty((x.shape[0], offsets.size - 1), x.dtype)
     bias = empty((0,), x.dtype) if b is None else b
-    grid = tuple(-(-size // SQUARE) for size in z.shape)
-    csr_loop.launch(grid, SQUARE * SQUARE, x, values, columns, offsets, bias, z)
+    grid = (-(-z.shape[0] // SAMPLES), -(-z.shape[1] // NEURONS))
+    csr_loop.launch(grid, SAMPLES * NEURONS, transpose(x, (1, 0)), values, columns, offsets, bias, z)
     return z
