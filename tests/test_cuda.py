@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,31 @@ def test_every_op_but_those_of_training_runs_on_the_device_with_all_its_rules() 
 
     assert {op.name for op in set(OPS) - set(FORWARD)} == {"batch_norm_train", "dropout", "kl_divergence", "mean"}
     assert set(BACKWARD) == {(op, arg) for op in FORWARD for arg in op.rules}
+
+
+@needs_package
+def test_a_shared_array_is_made_once_in_the_simulator() -> None:
+    from minprune.kernels.cuda.simulator import Allocations
+
+    allocations, found = Allocations(), []
+    assert allocations.get("left") is None  # whoever finds none makes it, and the others wait
+    other = threading.Thread(target=lambda: found.append(allocations.get("left")))
+    other.start()
+    other.join(0.05)
+    assert other.is_alive()
+    allocations["left"] = "made"
+    other.join(5)
+    assert found == ["made"]
+
+
+@needs_package
+def test_a_wrong_kernel_is_found_out() -> None:
+    """The checks are worth what they find: one product too few in the sum of a tile."""
+    wrong = (
+        "import sys, pytest\n"
+        "from minprune.kernels.cuda import tiles\n"
+        "tiles.DEPTH -= 1  # of what is multiplied, not of what is fetched\n"
+        f"sys.exit(pytest.main(['-q', '-x', '-p', 'no:cacheprovider', {str(CHECKS)!r}, '-k', 'affine-float32']))"
+    )
+    with pytest.raises(AssertionError, match=r"AssertionError: .*, at .*: expected .*, got"):
+        in_a_process("-c", wrong, **SIMULATOR)

@@ -13,14 +13,21 @@ registers  each thread has 4 × 4 entries: two numbers from shared memory for ev
 A block of 16² threads makes a tile of 64 × 64. Thread (r, c) has the rows r, r + 16, … and the columns c, c + 16, …:
 neighbouring threads read neighbouring columns, so that a warp's reads meet different banks of shared memory, and its
 writes of the result are whole cache lines. Rows of shared memory are one number longer than a tile, so that transposed
-writes meet different banks too. It is bound by shared memory's bandwidth; tensor cores, which would be faster where
-their rounding will do, are not used.
+writes meet different banks too.
+
+As compiled, a step of the sum has 16 multiply-adds, 8 reads of shared memory and about 15 instructions that find
+places. With 8 × 8 entries that would be 64, 16 and 12, but a tile of 128 × 128 leaves most of a GPU idle for layers of
+a few hundred neurons, and the accumulators of a convolution no longer fit into registers. So it is bound by shared
+memory and by instructions, not by the multiply-adds; tensor cores, which round otherwise, are not used.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from numba import uint64
+
+from .devices import SIMULATED
 from .launching import SMALL, inner
 
 SIDE = 2 if SMALL else 16  # threads along a side of the tile
@@ -29,6 +36,7 @@ TILE = SIDE * EACH
 DEPTH = 8 if SMALL else 16  # of the sum at a time
 PITCH = TILE + 1  # of a row of shared memory
 WORKERS = SIDE * SIDE  # threads of a block
+unsigned = int if SIMULATED else uint64  # of an index with a sign Numba asks every time whether it counts from the end
 
 
 def tiles(size: int) -> int:
@@ -48,7 +56,8 @@ def clear(total: Any, zero: Any) -> None:
 def multiply(left: Any, right: Any, row: int, column: int, total: Any) -> None:
     """Add DEPTH products to each of a thread's entries."""
     for k in range(DEPTH):
+        at = unsigned(k)
         for i in range(EACH):
-            factor = left[k, row + i * SIDE]
+            factor = left[at, unsigned(row + i * SIDE)]
             for j in range(EACH):
-                total[i, j] += factor * right[k, column + j * SIDE]
+                total[i, j] += factor * right[at, unsigned(column + j * SIDE)]
