@@ -27,10 +27,10 @@ needs_package = pytest.mark.skipif(
 
 
 def in_a_process(*words: str, **environ: str) -> str:
-    """Run Python with another environment, and return what it said."""
-    found = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, env=os.environ | environ, check=False, cwd=HERE.parent
-    )
+    """Run Python in this checkout with another environment, and return what it said."""
+    environ = os.environ | environ | {"PYTHONPATH": str(HERE.parent)}
+    command = [sys.executable, *words]
+    found = subprocess.run(command, capture_output=True, text=True, env=environ, check=False, cwd=HERE.parent)
     assert found.returncode == 0, found.stdout[-6000:] + found.stderr[-2000:]
     return found.stdout
 
@@ -68,12 +68,12 @@ def test_kernels_and_networks_agree_with_numpy_in_the_simulator_in_every_case() 
 @needs_package
 @pytest.mark.slow
 def test_tiles_and_grids_as_large_as_on_a_gpu_agree_with_numpy() -> None:
-    assert checked("-k", "full_size", MINPRUNE_CUDA_FULL="1", **SIMULATOR) == 3
+    assert checked("-m", "slow", "-k", "full_size", MINPRUNE_CUDA_FULL="1", **SIMULATOR) == 3
 
 
 @needs_package
 def test_what_the_benchmark_times_agrees_with_numpy() -> None:
-    said = in_a_process("bench/device.py", "--check", PYTHONPATH=str(HERE.parent), **SIMULATOR)
+    said = in_a_process("bench/device.py", "--check", **SIMULATOR)
     assert said.endswith("4 results agree with NumPy's\n")
 
 
