@@ -310,6 +310,16 @@ def test_a_kernel_takes_no_array_of_the_host() -> None:
         KERNELS["relu_loop"].over(2, np.ones(2), np.ones(2))
 
 
+def test_arrays_of_another_kind_or_in_pieces_are_refused() -> None:
+    a, b = to_device(np.ones(6)), to_device(np.ones(6, np.float32))
+    with pytest.raises(DtypeError, match="relu_loop: argument 1 is of float32 with 1 axes, expected float64 with 1"):
+        KERNELS["relu_loop"].over(6, a, b)
+    with pytest.raises(DtypeError, match="relu_loop: argument 0 is of float64 with 2 axes, expected float64 with 1"):
+        KERNELS["relu_loop"].over(6, a.reshape(2, 3), a)
+    with pytest.raises(DtypeError, match=r"relu_loop: argument 0 is of float64 with 1 axes, .* contiguous"):
+        KERNELS["relu_loop"].over(3, a[::2], a[:3])
+
+
 def test_only_float32_and_float64_go_to_the_device() -> None:
     half = to_device(np.ones(2, np.float16))
     with pytest.raises(DtypeError, match="relu_loop: expected float32 or float64, got float16"):

@@ -20,7 +20,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import cuda
+from numba import cuda, types
 
 from ...errors import DtypeError
 from .devices import SIMULATED
@@ -67,20 +67,31 @@ class Kernel:
         Raises
         ------
         DtypeError
-            When an array is not on the device, or the numbers are neither float32 nor float64.
+            When the numbers are neither float32 nor float64, or an array is not on the device, of another kind than the
+            signature says, or not contiguous: a GPU would read it as something else without a word.
         """
         grid = (blocks,) if isinstance(blocks, int) else blocks
         if math.prod(grid) == 0:
             return
-        arrays = [arg for arg in args if is_device(arg) or isinstance(arg, np.ndarray)]
-        if not all(map(is_device, arrays)):
-            raise DtypeError(f"{self.name}: an array is not on the device; bring it there with to_device")
-        dtype = next(np.dtype(arg.dtype) for arg in arrays if np.dtype(arg.dtype).kind == "f")
+        dtype = next(np.dtype(arg.dtype) for arg in args if getattr(arg, "ndim", 0) and arg.dtype.kind == "f")
         if dtype not in (np.float32, np.float64):
             raise DtypeError(f"{self.name}: expected float32 or float64, got {dtype}")
+        signature = self.signature(numba.from_dtype(dtype))
+        for number, (expected, arg) in enumerate(zip(signature.args, args, strict=True)):
+            if isinstance(expected, types.Array):
+                self._check(number, expected, arg)
         if dtype not in self.made:
-            self.made[dtype] = cuda.jit(self.signature(numba.from_dtype(dtype)))(self.loop)
+            self.made[dtype] = cuda.jit(signature)(self.loop)
         self.made[dtype][grid, threads](*(dtype.type(arg) if isinstance(arg, float) else arg for arg in args))
+
+    def _check(self, number: int, expected: Any, arg: Any) -> None:
+        if not is_device(arg):
+            raise DtypeError(f"{self.name}: an array is not on the device; bring it there with to_device")
+        if arg.ndim != expected.ndim or numba.from_dtype(arg.dtype) != expected.dtype or not arg.is_c_contiguous():
+            raise DtypeError(
+                f"{self.name}: argument {number} is of {arg.dtype} with {arg.ndim} axes, "
+                f"expected {expected.dtype} with {expected.ndim}, contiguous"
+            )
 
     def over(self, count: int, *args: Any) -> None:
         """Launch for so many entries: threads step through them by the size of the grid."""
