@@ -140,8 +140,8 @@ def backend(name: str | None = None) -> Any:
         The backend to use from here on, or within a `with` block. Without a name nothing changes. Naming "numba" or
         "cuda" imports its kernels; each is compiled when it is first called (`minprune warmup` does it ahead for
         "numba"). What they take is in `table`; everything else runs NumPy. "cuda" takes every array to the device and
-        back; `minprune.kernels.cuda.Program` keeps a whole network there. It has run in Numba's simulator, but on no GPU
-        yet.
+        back; `minprune.kernels.cuda.Program` keeps a whole network there. It has run in Numba's simulator, but not
+        on a GPU yet.
 
     Returns
     -------
