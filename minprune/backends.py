@@ -110,8 +110,8 @@ def accelerates(
 
 def _load(name: str) -> None:
     """Import the package's own kernels for a backend, once."""
-    if name == "numba":
-        import_module(".kernels", __package__)
+    if name != "numpy":
+        import_module({"numba": ".kernels", "cuda": ".kernels.cuda"}[name], __package__)
 
 
 class _Choice:
@@ -137,9 +137,11 @@ def backend(name: str | None = None) -> Any:
     Parameters
     ----------
     name : {"numpy", "numba", "cuda"}, optional
-        The backend to use from here on, or within a `with` block. Without a name nothing changes. Naming "numba"
-        imports its kernels; each is compiled when it is first called (`minprune warmup` does it ahead). What they take
-        is in `table`; everything else runs NumPy.
+        The backend to use from here on, or within a `with` block. Without a name nothing changes. Naming "numba" or
+        "cuda" imports its kernels; each is compiled when it is first called (`minprune warmup` does it ahead for
+        "numba"). What they take is in `table`; everything else runs NumPy. "cuda" takes every array to the device and
+        back; `minprune.kernels.cuda.Program` keeps a whole network there. It has run in Numba's simulator, but not
+        on a GPU yet.
 
     Returns
     -------
@@ -149,7 +151,10 @@ def backend(name: str | None = None) -> Any:
     Raises
     ------
     MinpruneError
-        When the name is unknown, or no kernel is registered for it (it would run NumPy under another name).
+        When the name is unknown, no kernel is registered for it (it would run NumPy under another name), or there is
+        no device for "cuda".
+    MissingPackageError
+        When numba-cuda is not installed.
 
     Examples
     --------
@@ -166,6 +171,10 @@ def backend(name: str | None = None) -> Any:
     _load(name)
     if name != "numpy" and not any(name in kernels for kernels in _kernels.values()):
         raise MinpruneError(f"backend {name!r} has no kernels in this version; use backend('numpy')")
+    if name == "cuda":
+        from .kernels.cuda import require_device
+
+        require_device()
     return _Choice(name)
 
 
@@ -173,7 +182,7 @@ def table() -> dict[str, dict[str, str]]:
     """Every accelerable function, the backends that have a kernel for it, and what each takes.
 
     Whatever a kernel does not take, and every function without one, runs the NumPy reference. The kernels of "numba"
-    are listed once that backend has been chosen, since they are imported then.
+    and "cuda" are listed once that backend has been chosen, since they are imported then.
 
     Examples
     --------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -13,11 +14,16 @@ from minprune import backends
 from minprune.backends import accelerable, accelerates, backend, table
 from minprune.errors import MinpruneError
 
+WITH_KERNELS = {"numba": "minprune.kernels"}
+if find_spec("numba_cuda"):
+    WITH_KERNELS["cuda"] = "minprune.kernels.cuda"
+
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     """A registry of this test's own; the backend in force is put back."""
-    import_module("minprune.kernels")  # once, before its kernels would look for their references here
+    for room in WITH_KERNELS.values():
+        import_module(room)  # once, before its kernels would look for their references here
     kernels: dict[str, dict[str, Any]] = {}
     monkeypatch.setattr(backends, "_kernels", kernels)
     with backend("numpy"):
@@ -103,7 +109,7 @@ def test_an_unknown_backend_is_refused() -> None:
         backend("jax")
 
 
-@pytest.mark.parametrize("name", ["numba", "cuda"])
+@pytest.mark.parametrize("name", WITH_KERNELS)
 def test_a_backend_without_kernels_is_refused(name: str, registry: dict[str, Any]) -> None:
     with pytest.raises(MinpruneError, match=f"backend '{name}' has no kernels in this version; use backend"):
         backend(name)

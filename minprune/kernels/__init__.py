@@ -8,6 +8,7 @@ tile, `machine` measures the roof, `keeping` compiles and keeps.
 
 The same for images: `filters` (two micro-kernels), `correlate` (the loops), `layout` (how images lie in memory),
 `convolution` (whom they serve); `pooling` and `elementwise` are plain loops; their inputs are in `window_cases`.
+Those for NVIDIA GPUs are a room of their own, `cuda`, which `minprune.backend("cuda")` imports.
 """
 
 from . import convolution as convolution
