@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .errors import FileError
+
 SHOWN = 60  # characters of a file's name in that of its temporary file: together they must be a name, too
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
@@ -68,6 +72,37 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def size_of(path: str | os.PathLike[str], most: int | None = None) -> int:
+    """The bytes of a file that is to be read: looked at before it is opened.
+
+    Parameters
+    ----------
+    path : str or path
+        A file, or a link to one: a pipe could keep its reader waiting for ever.
+    most : int, optional
+        How many bytes there may be.
+
+    Raises
+    ------
+    FileError
+        For what is no file, or is too large. The text does not name the path; its reader does.
+    OSError
+        Where there is nothing.
+
+    Examples
+    --------
+    >>> size_of(os.devnull)
+    Traceback (most recent call last):
+    minprune.errors.FileError: cannot be read: it is not a file
+    """
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise FileError("cannot be read: it is not a file")
+    if most is not None and found.st_size > most:
+        raise FileError(f"has {found.st_size:,} bytes, expected at most {most:,}")
+    return found.st_size
+
+
 def user_cache(environ: Mapping[str, str] | None = None, platform: str = sys.platform) -> Path:
     r"""Where the system keeps what can be made again.
 
@@ -95,4 +130,3 @@ def user_cache(environ: Mapping[str, str] | None = None, platform: str = sys.pla
     if platform == "win32":
         return Path(environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "minprune"
     return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minprune"
-

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..arguments import check_network
-from ..errors import FileError, PlanError, StructureError
-from ..files import atomic_write
+from ..errors import FileError, PlanError, StructureError, one_line
+from ..files import atomic_write, size_of
 from ..neurons import check_neuron, fingerprint, staying
 from ..nn import Graph
 from ..scores import Scores, Vector
@@ -20,6 +20,7 @@ from .reasons import Evidence
 
 FORMAT = "minprune plan 2"
 FORMATS = ("minprune plan 1", FORMAT)  # the first has neither evidence nor sizes
+MOST_BYTES = 16 << 20  # of a plan's file: a million neurons and more
 SHOWN = 12  # neurons of a group that are named before a text says how many more there are
 
 
@@ -199,9 +200,10 @@ class Plan:
             When the file is no plan.
         """
         try:
+            size_of(path, MOST_BYTES)
             content: Any = json.loads(Path(path).read_bytes())
             if content["format"] not in FORMATS:
-                raise FileError(f"{path}: expected format {FORMAT!r}, got {content['format']!r}")
+                raise FileError(f"expected format {FORMAT!r}, got {content['format']!r}")
             old = content["format"] != FORMAT
             return cls(
                 dict(content["drop"]),
@@ -210,10 +212,10 @@ class Plan:
                 {} if old else {group: Evidence.from_dict(found) for group, found in content["evidence"].items()},
                 {} if old else {name: _pair(content["sizes"][name]) for name in content["sizes"]},
             )
-        except FileError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise FileError(f"{path}: is no plan ({type(error).__name__}: {error})") from None
+        except FileError as error:
+            raise FileError(f"{path}: {one_line(error)}") from None
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise FileError(f"{path}: is no plan ({type(error).__name__}: {one_line(error)})") from None
 
 
 def _pair(sizes: Any) -> tuple[int, int]:
