@@ -42,11 +42,11 @@ class MissingPackageError(MinpruneError, ImportError):
 
 
 def one_line(error: object, most: int = 300) -> str:
-    """What an error says, in one line that a file cannot make as long as it likes.
+    r"""What an error says, in one line that a file cannot make as long as it likes.
 
     Examples
     --------
-    >>> one_line(ValueError("two\\nlines"))
+    >>> one_line(ValueError("two\nlines"))
     'two lines'
     >>> one_line("a" * 1000, most=8)
     'aaaaa...'

@@ -182,13 +182,16 @@ class Plan:
             if not all(len(positions) for positions in axes.values()):
                 raise PlanError(f"{array}: the plan would leave nothing of it; at least one of its neurons must stay")
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan as JSON."""
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
         evidence = {group: found.as_dict() for group, found in self.evidence.items()}
         content = {"format": FORMAT, "fingerprint": self.fingerprint, "reason": self.reason, "drop": self.drop}
-        content |= {"evidence": evidence, "sizes": self.sizes}
+        return content | {"evidence": evidence, "sizes": self.sizes}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan as JSON."""
         with atomic_write(path) as file:
-            file.write(json.dumps(content, indent=1).encode())
+            file.write(json.dumps(self.as_dict(), indent=1).encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Plan:
@@ -201,21 +204,26 @@ class Plan:
         """
         try:
             size_of(path, MOST_BYTES)
-            content: Any = json.loads(Path(path).read_bytes())
-            if content["format"] not in FORMATS:
-                raise FileError(f"expected format {FORMAT!r}, got {content['format']!r}")
-            old = content["format"] != FORMAT
-            return cls(
-                dict(content["drop"]),
-                str(content["fingerprint"]),
-                str(content["reason"]),
-                {} if old else {group: Evidence.from_dict(found) for group, found in content["evidence"].items()},
-                {} if old else {name: _pair(content["sizes"][name]) for name in content["sizes"]},
-            )
+            return cls.from_dict(json.loads(Path(path).read_bytes()))
         except FileError as error:
             raise FileError(f"{path}: {one_line(error)}") from None
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise FileError(f"{path}: is no plan ({type(error).__name__}: {one_line(error)})") from None
+
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Plan:
+        """What `as_dict` made; for anything else a FileError, or whatever a wrong value makes Python raise."""
+        if content["format"] not in FORMATS:
+            raise FileError(f"expected format {FORMAT!r}, got {content['format']!r}")
+        old = content["format"] != FORMAT
+        return cls(
+            dict(content["drop"]),
+            str(content["fingerprint"]),
+            str(content["reason"]),
+            {} if old else {group: Evidence.from_dict(found) for group, found in content["evidence"].items()},
+            {} if old else {name: _pair(content["sizes"][name]) for name in content["sizes"]},
+        )
 
 
 def _pair(sizes: Any) -> tuple[int, int]:
