@@ -85,7 +85,7 @@ class Progress:
             "rng": rng.bit_generator.state,
         }
         slots = {} if state is None else kept_slots("state", state)
-        return Kept(said, arrays | slots, {"small": self.now.small})
+        return Kept(said, arrays | slots, {"small": self.now.small.copy()})  # fine-tuning changes it in place
 
     def restore(self, kept: Kept, strategy: Any, schedule: str, rng: np.random.Generator) -> None:
         """Go back to where a state file says that the pruning stood; `self` is at the start of the same one.
