@@ -1,8 +1,8 @@
 """Mutations that know what a file is made of: most of what they make still passes the outer parse.
 
 Each format has one `mutate`, which takes a good file apart, spoils one or two things inside, and puts the rest together
-again with right checksums and lengths; and one `passes`, which asks another parser (zipfile, json, protobuf, csv) whether
-the outside is still whole. One time in eight the bytes themselves are spoilt, whatever they mean.
+again with right checksums and lengths; and one question to another parser (zipfile, json, protobuf, csv) whether the
+outside is still whole. One time in eight the bytes themselves are spoilt, whatever they mean.
 """
 
 from __future__ import annotations

@@ -74,6 +74,24 @@ def read(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         raise FileError(f"{path}: not a readable .npz archive: {' '.join(str(error).split())[:200]}") from None
 
 
+def names(path: str | os.PathLike[str]) -> list[str]:
+    """The names of an archive's arrays, of which none is read.
+
+    Raises
+    ------
+    FileError
+        For a file that is no archive.
+    """
+    try:
+        size_of(path)
+        with zipfile.ZipFile(path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
+    except FileError as error:
+        raise FileError(f"{path}: {error}") from None
+    except BROKEN as error:
+        raise FileError(f"{path}: not a readable .npz archive: {' '.join(str(error).split())[:200]}") from None
+
+
 def _check_names(names: list[str]) -> None:
     if len(names) > MOST_ARRAYS:
         raise FileError(f"holds {len(names):,} arrays, expected at most {MOST_ARRAYS:,}")
@@ -91,19 +109,50 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDAr
             f"{path}: {info.filename} is compressed by another method than NumPy's; save it with numpy.savez"
         )
     with archive.open(info) as file:
-        shape, by_columns, dtype = _header(file, path, info.filename)  # type: ignore[arg-type]
-        most = min(info.file_size, LIMIT, path.stat().st_size * DEFLATE_RATIO)
-        claimed = math.prod(shape) * dtype.itemsize
-        if claimed > most:
-            raise FileError(f"{path}: {info.filename} claims {claimed} bytes, more than the {most} that there can be")
-        array = np.empty(claimed // dtype.itemsize, dtype)
-        filled = file.readinto(array.view(np.uint8)) if claimed else 0  # type: ignore[attr-defined]
-        while 0 < filled < claimed and (more := file.readinto(array.view(np.uint8)[filled:])):  # type: ignore[attr-defined]
-            filled += more
-        if filled < claimed:
-            raise FileError(f"{path}: {info.filename} ends after {filled} of the {claimed} bytes that it claims")
-        if file.read(1):
-            raise FileError(f"{path}: {info.filename} goes on after the {claimed} bytes of its array")
+        return _array(file, min(info.file_size, LIMIT, path.stat().st_size * DEFLATE_RATIO), path, info.filename)
+
+
+def read_npy(path: str | os.PathLike[str]) -> NDArray[Any]:
+    """The array of an .npy file, on which nothing is trusted either.
+
+    Raises
+    ------
+    FileError
+        As `read`.
+
+    Examples
+    --------
+    >>> from tempfile import mkdtemp
+    >>> file = Path(mkdtemp()) / "a.npy"
+    >>> np.save(file, np.arange(3))
+    >>> read_npy(file)
+    array([0, 1, 2])
+    """
+    path = Path(path)
+    try:
+        size = size_of(path)
+        with path.open("rb") as file:
+            return _array(file, min(size, LIMIT), path, path.name)
+    except FileError as error:
+        raise error if str(error).startswith(str(path)) else FileError(f"{path}: {error}") from None
+    except BROKEN as error:
+        raise FileError(f"{path}: not a readable .npy file: {' '.join(str(error).split())[:200]}") from None
+
+
+def _array(file: Any, most: int, path: Path, name: str) -> NDArray[Any]:
+    """An array of which a file can hold `most` bytes: its header, then exactly the bytes that this claims."""
+    shape, by_columns, dtype = _header(file, path, name)
+    claimed = math.prod(shape) * dtype.itemsize
+    if claimed > most:
+        raise FileError(f"{path}: {name} claims {claimed} bytes, more than the {most} that there can be")
+    array = np.empty(claimed // dtype.itemsize, dtype)
+    numbers, filled = array.view(np.uint8), 0
+    while filled < claimed and (more := file.readinto(numbers[filled:])):
+        filled += more
+    if filled < claimed:
+        raise FileError(f"{path}: {name} ends after {filled} of the {claimed} bytes that it claims")
+    if file.read(1):
+        raise FileError(f"{path}: {name} goes on after the {claimed} bytes of its array")
     native = array.astype(dtype.newbyteorder("="), copy=False)
     return native.reshape(shape[::-1]).T if by_columns else native.reshape(shape)
 

@@ -210,7 +210,6 @@ class Plan:
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise FileError(f"{path}: is no plan ({type(error).__name__}: {one_line(error)})") from None
 
-
     @classmethod
     def from_dict(cls, content: Any) -> Plan:
         """What `as_dict` made; for anything else a FileError, or whatever a wrong value makes Python raise."""

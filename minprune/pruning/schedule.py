@@ -244,9 +244,7 @@ class _Cycle:
         # A depthwise convolution left with one channel makes a new group: none that was not there at the start.
         groups = groups if stands.course is None else list(stands.course.dense)
         now, progress = stands.now, self.progress
-        scores = score(
-            now.small, train, self.criterion, loss=self.loss, groups=groups, rng=self.rng, progress=progress
-        )
+        scores = score(now.small, train, self.criterion, loss=self.loss, groups=groups, rng=self.rng, progress=progress)
         stands.course = stands.course or Course.starting(self.strategy, self.schedule, scores)
         plan = stands.course.decide(scores, stands.drop, part)
         stands.drop = joined(self.net, now.small, stands.drop, plan.drop)
