@@ -1,10 +1,10 @@
 """Fuzzing of all readers: python -m tests.fuzz --runs 100000
 
 Good files are mutated with knowledge of what they are made of (`fuzz_mutations`) and read. A reader may accept a file
-or refuse it with a `MinpruneError` of one line; anything else is a failure: another exception, a warning, more memory than
-`MEMORY` above what the process has when it starts (the system enforces it: RLIMIT_AS), more than `SECONDS` for one file
-(a timer enforces it, and the parent ends a process that does not heed it), a killed process, or a file in the folder
-that was not there before. Run i of a seed is always the same, so a failure can be called by its number:
+or refuse it with a `MinpruneError` of one line; anything else is a failure: another exception, a warning, more memory
+than `MEMORY` above what the process has when it starts (the system enforces it: RLIMIT_AS), more than `SECONDS` for one
+file (a timer enforces it, and the parent ends a process that does not heed it), a killed process, or a file in the
+folder that was not there before. Run i of a seed is always the same, so a failure can be called by its number:
 
     python -m tests.fuzz --reader "network .onnx" --only 4711
 

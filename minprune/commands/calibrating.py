@@ -32,8 +32,8 @@ class Calibration:
     data : Dataset or Samples
         Its targets are such as `loss` takes.
     loss : str
-    labelled : bool
-        Whether the targets came with the data; if not, they are the network's own answers.
+    labelled, classes : bool
+        Whether the targets came with the data (if not, they are the network's own answers), and are classes.
     told : str
         What the data were taken for: nobody should have to guess.
     """
@@ -41,7 +41,14 @@ class Calibration:
     data: Any
     loss: str
     labelled: bool
+    classes: bool
     told: str
+
+    @property
+    def quality(self) -> str:
+        """What is to be high: without labels the share of answers that are still the original's."""
+        kind = "accuracy" if self.classes else "R²"
+        return kind if self.labelled else "agreement" if self.classes else "R² to the original"
 
     @property
     def judged(self) -> Samples:
@@ -93,10 +100,7 @@ def _inputs(net: Graph, name: str) -> tuple[Any, list[str]]:
     """The samples alone, in the shapes that the network reads."""
     suffix = Path(name).suffix.lower()
     notes: list[str] = []
-    if suffix == ".npy":
-        arrays = {"x": npzfile.read_npy(name)}
-    else:
-        arrays = npzfile.read(name)
+    arrays = {"x": npzfile.read_npy(name)} if suffix == ".npy" else npzfile.read(name)
     if len(net.inputs) == 1:
         rest = [array for key, array in arrays.items() if key != "y"]
         only = rest[0] if len(rest) == 1 else arrays.get("x", arrays.get(net.inputs[0]))
@@ -167,7 +171,7 @@ def _prepared(net: Graph, data: Any, labelled: bool, loss: str | None, notes: li
         # Cross-entropy would take the softmax of probabilities: the distance from the one-hot row is a loss of its own.
         data, notes = _one_hot(net, data), [*notes, "classes were written as rows of 0 and 1"]
     chosen = loss or ("cross_entropy" if classes and not squared else "mse")
-    return Calibration(data, chosen, labelled, _told(data, classes, labelled, chosen, notes))
+    return Calibration(data, chosen, labelled, classes, _told(data, classes, labelled, chosen, notes))
 
 
 def _one_hot(net: Graph, data: Any) -> Any:

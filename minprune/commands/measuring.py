@@ -120,13 +120,14 @@ def checked(path: str, small: Graph, x: Any) -> dict[str, Any]:
     return {"samples": count(head), "largest_difference": largest, "exact": exact}
 
 
-def comparison_table(found: Mapping[str, Any]) -> str:
-    """Before and after, as a table."""
+def comparison_table(found: Mapping[str, Any], quality: str) -> str:
+    """Before and after, as a table; `quality` is what accuracy, or R², is called."""
     before, after, files = found["before"], found["after"], found["bytes_file"]
     lines: list[tuple[str, ...]] = [
         row for row in (_quality_row(name, before, after) for name in ("accuracy", "r2", "rmse", "loss")) if row
     ]
-    if "same_class" in found["agreement"]:
+    lines = [(quality if row[0] in ("accuracy", "r2") else row[0], *row[1:]) for row in lines]
+    if quality == "accuracy":
         lines.append(("same answer as the original", "1", f"{found['agreement']['same_class']:.4f}", ""))
     sizes = (("parameters", "params"), ("MACs per sample", "macs"), ("bytes in memory", "bytes_memory"))
     lines += [(name, f"{before[key]:,}", f"{after[key]:,}", _part(after[key], before[key])) for name, key in sizes]
@@ -149,7 +150,7 @@ def _quality_row(name: str, before: Mapping[str, Any], after: Mapping[str, Any])
     if before[name] is None or after[name] is None:
         return None
     change = after[name] - before[name]
-    return name if name != "r2" else "R²", f"{before[name]:.4f}", f"{after[name]:.4f}", f"{change:+.4f}"
+    return name, f"{before[name]:.4f}", f"{after[name]:.4f}", f"{change:+.4f}"
 
 
 def _part(after: float, before: float) -> str:

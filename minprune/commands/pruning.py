@@ -156,11 +156,19 @@ class _Work:
         read_again = checked(args.output, small, self.data.judged.x)
         found = measured(self.net, small, self.data, {"original": args.model, "pruned": args.output}, args.seed)
         same = "bit for bit" if read_again["exact"] else f"off by {read_again['largest_difference']:.2g}"
-        text = [self.data.told, "", result.report(), "", "on the test part:", comparison_table(found)]
+        text = [
+            self.data.told,
+            "",
+            result.report(),
+            "",
+            "on the test part:",
+            comparison_table(found, self.data.quality),
+        ]
         text += [f"read again, it answers the same ({same})", f"saved to {args.output}"]
         content = {
             "output": args.output,
             "data": self.data.told,
+            "quality": self.data.quality,
             "kept": result.kept,
             "before": result.before.as_dict(),
             "after": result.after.as_dict(),

@@ -1,7 +1,7 @@
 """Small figures in SVG, for pages: 360 units wide, so that their letters can be read on a phone too.
 
-Colours are classes, which the page's style gives for light and for dark; what colour says, text or a pattern of its own
-says as well. Every text from elsewhere is escaped.
+Colours are classes, which the page's style gives for light and for dark; what a colour says, the page says in words as
+well. Every text from elsewhere is escaped.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def bars(rows: Sequence[Bar], label: str) -> str:
 
 
 def histogram(values: Array, gone: Array, label: str) -> str:
-    """How the scores of a layer's neurons lie, those that go (hatched) below those that stay.
+    """How the scores of a layer's neurons lie, those that go below those that stay.
 
     Positive scores are drawn on a logarithmic axis; infinite ones are left out.
 
@@ -113,9 +113,10 @@ def curve(values: Sequence[float], names: Sequence[str], label: str) -> str:
     for place, (x, y) in enumerate(at):
         parts.append(f'<circle class="keep" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
         if place in spoken:
-            parts.append(text(x, y - 7, f"{values[place]:.4g}", "middle"))
-            parts.append(text(x, 100, names[place], "middle", "soft"))
-    return svg(106, "".join(parts), label)
+            under = place == values.index(low) and 0 < place < len(values) - 1  # in a valley the line is above
+            parts.append(text(x, y + 16 if under else y - 7, f"{values[place]:.4g}", "middle"))
+            parts.append(text(x, 112, names[place], "middle", "soft"))
+    return svg(118, "".join(parts), label)
 
 
 def text(x: float, y: float, content: str, anchor: str = "start", kind: str = "ink") -> str:

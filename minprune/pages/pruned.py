@@ -21,6 +21,7 @@ from ..pruning.plan import Plan
 from ..pruning.results import PruneResult
 from ..reports import duration
 from ..scores import CRITERIA
+from ..unicode_math import to_unicode
 from .drawing import Bar, bars, curve, histogram
 from .style import STYLE
 
@@ -49,13 +50,13 @@ def write_report(
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="soft">{escape(content["data"])}</p>',
-        _cards(content["comparison"]),
+        _cards(content["comparison"], content["quality"]),
         "<h2>Before and after</h2>",
         _sizes(content["comparison"]),
-        _comparison(content["comparison"]),
+        _comparison(content["comparison"], content["quality"]),
         "<h2>What was removed</h2>",
         _layers(result),
-        _rounds(result),
+        _rounds(result, content["quality"]),
         "<h2>Scores</h2>",
         _scores(result),
         "<h2>Proof</h2>",
@@ -72,13 +73,14 @@ def write_report(
         file.write(page.encode("utf-8", "replace"))
 
 
-def _cards(found: Mapping[str, Any]) -> str:
+def _cards(found: Mapping[str, Any], quality: str) -> str:
     before, after = found["before"], found["after"]
-    name, key = ("accuracy", "accuracy") if before["accuracy"] is not None else ("R²", "r2")
-    cards = [(name, f"{after[key]:.4f}", f"was {before[key]:.4f}")] if before[key] is not None else []
-    agreement = found["agreement"]
-    if "same_class" in agreement:
-        cards.append(("same answer", f"{agreement['same_class']:.2%}", "as the original"))
+    key = "accuracy" if before["accuracy"] is not None else "r2"
+    cards = []
+    if before[key] is not None:
+        cards.append((quality, f"{after[key]:.4f}", f"was {before[key]:.4f}"))
+    if quality == "accuracy":
+        cards.append(("same answer", f"{found['agreement']['same_class']:.2%}", "as the original"))
     for label, size in (("parameters", "params"), ("MACs", "macs")):
         cards.append((label, f"{after[size] / max(1, before[size]):.1%}", f"{before[size]:,} → {after[size]:,}"))
     ratio = found["speed_up"]["1"]
@@ -107,9 +109,9 @@ def _sizes(found: Mapping[str, Any]) -> str:
     return bars(rows, "what is left of sizes and times: " + "; ".join(f"{row.name} {row.part:.0%}" for row in rows))
 
 
-def _comparison(found: Mapping[str, Any]) -> str:
+def _comparison(found: Mapping[str, Any], quality: str) -> str:
     before, after = found["before"], found["after"]
-    names = {"accuracy": "accuracy", "r2": "R²", "rmse": "RMSE", "loss": f"loss ({before['loss_name']})"}
+    names = {"accuracy": quality, "r2": quality, "rmse": "RMSE", "loss": f"loss ({before['loss_name']})"}
     rows = [
         (label, f"{before[key]:.4f}", f"{after[key]:.4f}", f"{after[key] - before[key]:+.4f}")
         for key, label in names.items()
@@ -138,23 +140,34 @@ def _plan(plan: Plan) -> str:
     return f"<details><summary>{title}</summary><pre>{escape(lines)}</pre></details>"
 
 
-def _rounds(result: PruneResult) -> str:
+def _rounds(result: PruneResult, quality: str) -> str:
     key = "accuracy" if result.before.accuracy is not None else "rmse"
-    values, names = [getattr(result.before, key)], ["before"]
+    quality = quality if key == "accuracy" else "RMSE"
+    stages = [("before", "", result.before)]
     for number, entry in enumerate(result.history, 1):
-        values.append(getattr(entry.removed, key))
-        names.append(f"cut {number}" if len(result.history) > 1 else "cut")
+        which = f" {number}" if len(result.history) > 1 else ""
+        stages.append((f"cut{which}", f"{len(entry.plan):,}", entry.removed))
         if entry.tuned is not None:
-            values.append(getattr(entry.tuned, key))
-            names.append(f"tuned {number}" if len(result.history) > 1 else "tuned")
-    figure = curve(values, names, f"{key} on the {result.evaluated_on} part: {values}")
-    return f"<h3>{escape(key)} on the {result.evaluated_on} part</h3>{figure}<pre>{escape(result.report())}</pre>"
+            stages.append((f"tuned{which}", "", entry.tuned))
+    values = [getattr(found, key) for _, _, found in stages]
+    title = f"{quality} on the {result.evaluated_on} part"
+    figure = curve(values, [name for name, _, _ in stages], f"{title}: {', '.join(f'{v:.4g}' for v in values)}")
+    rows = [
+        (name, gone, f"{value:.4f}", f"{found.loss:.4g}", f"{found.params:,}", f"{found.macs:,}")
+        for value, (name, gone, found) in zip(values, stages, strict=True)
+    ]
+    head = ("", "neurons removed", quality, "loss", "parameters", "MACs")
+    return f"<h3>{escape(title)}</h3>{figure}{_table(head, rows)}"
 
 
 def _scores(result: PruneResult) -> str:
     first = result.history[0]
     rule = CRITERIA.get(first.scores.criterion)
-    parts = [f"<p>{escape(rule.name)}: <code>{escape(rule.formula)}</code> ({escape(rule.source)})</p>"] if rule else []
+    parts = (
+        [f"<p>{escape(rule.name)}: <code>{escape(to_unicode(rule.formula))}</code> ({escape(rule.source)})</p>"]
+        if rule
+        else []
+    )
     parts.append(f"<p>{escape(str(result.strategy))}; scores of the first round</p>{KEY}")
     for group, values in first.scores.items():
         gone = np.isin(np.arange(len(values)), first.plan.drop.get(group, []))
@@ -200,4 +213,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     top = "".join(f'<th scope="col">{escape(name)}</th>' for name in head)
     body = "".join(f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
     header = f"<thead><tr>{top}</tr></thead>" if any(head) else ""
-    return f'<div class="wide"><table>{header}<tbody>{body}</tbody></table></div>'
+    kind = "wide" if header else "wide facts"
+    return f'<div class="{kind}"><table>{header}<tbody>{body}</tbody></table></div>'
