@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import FileError
+from .errors import FileError, one_line
 from .formats.state_files import WRONG, Kept
 from .history import History
 from .nn import Graph
@@ -85,7 +85,7 @@ def restore_training(kept: Kept, net: Graph, rng: np.random.Generator) -> tuple[
         for name, array in net.arrays.items():
             array[...] = now[name]
     except WRONG as error:
-        raise FileError(f"this is no state of a training ({type(error).__name__}: {error})") from None
+        raise FileError(f"this is no state of a training ({type(error).__name__}: {one_line(error)})") from None
     return history, best, len(history.loss)
 
 

@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -214,30 +215,10 @@ def _packed(members: list[tuple[str, bytes, int]]) -> bytes:
         for name, content, method in members:
             info = zipfile.ZipInfo(name)
             info.compress_type = method
-            with _quiet():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the same name twice is meant
                 archive.writestr(info, content)
     return file.getvalue()
-
-
-def _quiet() -> Any:
-    """The same name twice is meant here."""
-    import warnings
-
-    quiet = warnings.catch_warnings()
-    quiet.__enter__()
-    warnings.simplefilter("ignore")
-    return _Leaving(quiet)
-
-
-class _Leaving:
-    def __init__(self, quiet: Any) -> None:
-        self.quiet = quiet
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: Any) -> None:
-        self.quiet.__exit__(None, None, None)
 
 
 def _spoil_sizes(packed: bytes, rng: Rng) -> bytes:
@@ -285,17 +266,20 @@ def is_zip(data: bytes) -> bool:
 # --- safetensors ------------------------------------------------------------------------------------------------------
 
 
+INNER = ("minprune", "minprune.state")  # metadata that are JSON themselves
+
+
 def mutate_safetensors(data: bytes, rng: Rng) -> bytes:
     """Another header before the same numbers, or other numbers behind the same header."""
     size = int.from_bytes(data[:8], "little")
     header, numbers = json.loads(data[8 : 8 + size]), data[8 + size :]
     if rng.random() < 0.15:
         numbers = spoil_bytes(numbers, rng)
-    elif "minprune" in header.get("__metadata__", {}) and rng.random() < 0.5:
+    elif (key := next((key for key in INNER if key in header.get("__metadata__", {})), "")) and rng.random() < 0.6:
         said = header["__metadata__"]
-        said["minprune"] = to_text(spoil_value(json.loads(said["minprune"]), rng)).decode()
+        said[key] = to_text(spoil_value(json.loads(said[key]), rng)).decode()
         if rng.random() < 0.8:  # with the right checksum, so that what is behind it is reached
-            said["crc32"] = f"{zlib.crc32(numbers, zlib.crc32(said['minprune'].encode('utf-8', 'surrogatepass'))):08x}"
+            said["crc32"] = f"{zlib.crc32(numbers, zlib.crc32(said[key].encode('utf-8', 'surrogatepass'))):08x}"
     else:
         header = spoil_value(header, rng)
     text = to_text(header)
@@ -489,6 +473,7 @@ MUTATIONS: dict[str, tuple[Callable[[bytes, Rng], bytes], Callable[[bytes], bool
     "idx": (mutate_idx, is_idx),
     "csv": (mutate_csv, is_csv),
     "json": (mutate_json, is_json),
+    "npy": (_spoil_npy, lambda data: data[:6] == b"\x93NUMPY"),
 }
 
 

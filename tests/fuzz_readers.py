@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 
 import minprune as mp
+from minprune.checkpoints import restore_training
 from minprune.datasets import idxfile
+from minprune.datasets.npzfile import read_npy
 from minprune.formats import state_dicts
+from minprune.formats.state_files import Kept, StateFile
+from minprune.pruning.standing import Progress, Standing
 
 SMALL = 40_000  # bytes: larger real models take longer to mutate than they teach
 
@@ -42,7 +46,42 @@ def readers(folder: Path) -> dict[str, Reader]:
         "weight plan .json": Reader("json", mp.WeightPlan.load, _weight_plans(nets, folder)),
         "weights .safetensors": Reader("safetensors", lambda p: mp.load_weights(state, p), _weights(state, folder)),
         "weights .npz": Reader("zip", lambda p: mp.load_weights(state, p), _weights_npz(state, folder)),
+        "labels .npy": Reader("npy", read_npy, _npy(folder)),
+        "state of a pruning": Reader("safetensors", _resume, _states(nets["cnn"], folder)),
     }
+
+
+def _resume(path: Path) -> None:
+    """All that --resume takes from a state file."""
+    kept = StateFile(path, "job").kept()
+    assert kept is not None
+    net = mp.Sequential(mp.Dense(4, 2), rng=0)
+    stands, rng = Progress(Standing(net, {}, net, None)), np.random.default_rng(0)
+    stands.restore(kept, mp.Global(0.5), "linear", rng)
+    if "fit" in kept.parts:
+        restore_training(kept.parts["fit"], stands.now.small, rng)
+
+
+class _Noting(StateFile):
+    """Keeps the bytes of every state, too."""
+
+    def keep(self, now: Kept) -> None:
+        super().keep(now)
+        (self.path.parent / f"{len(os.listdir(self.path.parent))}.kept").write_bytes(self.path.read_bytes())
+
+
+def _states(net: Any, folder: Path) -> tuple[tuple[str, bytes], ...]:
+    x, y = np.random.default_rng(0).random((12, 1, 6, 6), np.float32), np.arange(12) % 3
+    inner = folder / "states"
+    inner.mkdir()
+    how = {"rounds": 2, "finetune": mp.FineTune(1), "progress": False}
+    mp.prune(net, (x, y), keeper=_Noting(inner / "work.state", "job"), **how)
+    return tuple((".state", path.read_bytes()) for path in sorted(inner.glob("*.kept")))
+
+
+def _npy(folder: Path) -> tuple[tuple[str, bytes], ...]:
+    np.save(folder / "y.npy", np.arange(12))
+    return ((".npy", (folder / "y.npy").read_bytes()),)
 
 
 def _networks() -> dict[str, Any]:

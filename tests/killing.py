@@ -1,8 +1,8 @@
 """Kill -9 at random moments: python -m tests.killing --times 50
 
 `prune` is killed in the middle, over and over: its output is the old file or the new one, never anything else, and
-`--resume` ends with the bytes of a run that nobody disturbed. `save` is killed while it writes: what is there loads, and
-is one of the networks that were written.
+`--resume` ends with the bytes of a run that nobody disturbed. `save` is killed while it writes: what is there loads,
+and is one of the networks that were written.
 """
 
 from __future__ import annotations
@@ -68,7 +68,9 @@ class Pruning:
         where = self._kill(rng, self.words)
         while rng.random() < 0.3:
             self._kill(rng, [*self.words, "--resume"])
-        code = start(self.folder, [*self.words, "--resume"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).wait()
+        code = start(
+            self.folder, [*self.words, "--resume"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ).wait()
         assert code == 0, code
         assert (self.folder / "out.npz").read_bytes() == self.wanted, "a resumed run ended with other bytes"
         assert not (self.folder / "out.npz.state").exists()
@@ -118,10 +120,12 @@ def main() -> int:
         folder = Path(name)
         pruning = Pruning(folder)
         prunes = Counter(pruning.killed_once(rng) for _ in track(range(args.times), "killing prune", show=True))
-        print(f"prune, killed {args.times} times ({pruning.seconds:.1f} s undisturbed): {dict(prunes)}; all as they should")
+        print(f"prune, killed {args.times} times ({pruning.seconds:.1f} s undisturbed): {dict(prunes)}; all well")
         for suffix in (".npz", ".safetensors", ".onnx"):
             times = range(-(-args.times // 3))
-            saves = Counter(save_killed_once(folder, rng, suffix) for _ in track(times, f"killing save {suffix}", show=True))
+            saves = Counter(
+                save_killed_once(folder, rng, suffix) for _ in track(times, f"killing save {suffix}", show=True)
+            )
             print(f"save {suffix}, killed {len(times)} times: {dict(saves)}; all whole")
     return 0
 

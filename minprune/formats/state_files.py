@@ -26,7 +26,7 @@ from .safetensors_file import opened, pack
 
 KEY, CHECKSUM = "minprune.state", "crc32"
 DEEPEST = 8  # parts within parts
-WRONG = (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError)
+WRONG = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)  # what damage can raise
 
 
 @dataclass

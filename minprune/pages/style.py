@@ -16,7 +16,8 @@ h3{font-size:1rem;margin:1.2rem 0 .3rem}p{margin:.5rem 0}.soft{color:var(--soft)
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .7rem .3rem 0;text-align:right;border-bottom:1px solid var(--rule);white-space:nowrap}
 th:first-child,td:first-child{text-align:left}
-.facts td{white-space:normal;vertical-align:top}.facts td:last-child{text-align:left;word-break:break-all}.facts td:first-child{overflow-wrap:normal;min-width:7rem}
+.facts td{white-space:normal;vertical-align:top}.facts td:last-child{text-align:left;word-break:break-all}
+.facts td:first-child{overflow-wrap:normal;min-width:7rem}
 svg{display:block;width:100%;max-width:34rem;height:auto;margin:.3rem 0 .8rem}
 svg text{font:12px system-ui,sans-serif}.ink{fill:var(--ink)}svg .soft{fill:var(--soft)}
 .keep{fill:var(--keep)}.gone{fill:var(--gone)}.whole{fill:var(--whole);stroke:var(--rule)}

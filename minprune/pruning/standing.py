@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..checkpoints import kept_slots, prefixed, slots_kept, without_prefix
-from ..errors import FileError
+from ..errors import FileError, one_line
 from ..evaluation import Evaluation
 from ..formats.state_files import WRONG, Kept
 from ..neurons import staying
@@ -109,7 +109,7 @@ class Progress:
                 self.now = Standing(small, {}, small, state)
             rng.bit_generator.state = said["rng"]
         except WRONG as error:
-            raise FileError(f"this is no state of a pruning ({type(error).__name__}: {error})") from None
+            raise FileError(f"this is no state of a pruning ({type(error).__name__}: {one_line(error)})") from None
 
 
 def _said(entry: Round) -> dict[str, Any]:
