@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from minprune.progress import track
 from minprune.provenance import digest
 
 WORDS = "prune model.npz digits --remove 0.5 --rounds 2 --epochs 8 --repair mean --criterion random -o out.npz"
+STATES = 19  # that this command writes: after each of two removals, its 8 epochs, and the end of a round
 OLD = b"the old file"
 SAVING = """
 import sys, itertools, minprune as mp
@@ -79,11 +81,16 @@ class Pruning:
         return where
 
     def _kill(self, rng: np.random.Generator, words: Sequence[str]) -> str:
+        """Kill it once its state has been written a drawn number of times, at a drawn moment then."""
         process = start(self.folder, words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            process.wait(timeout=float(rng.uniform(0.2, 1.1)) * self.seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        left, seen, state = int(rng.integers(-1, STATES + 1)), 0, self.folder / "out.npz.state"
+        while left >= 0 and process.poll() is None:
+            with suppress(FileNotFoundError):
+                now = state.stat().st_mtime_ns
+                left, seen = left - (now != seen), now
+            time.sleep(0.001)
+        time.sleep(float(rng.uniform(0, 0.1 * self.seconds)))
+        process.kill()
         finished = process.wait() == 0
         now = (self.folder / "out.npz").read_bytes()
         assert now in (OLD, self.wanted), "the output is neither the old file nor the new one"

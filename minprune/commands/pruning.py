@@ -15,7 +15,7 @@ import numpy as np
 from .. import __version__
 from ..datasets.samples import as_samples
 from ..distillation import Distillation
-from ..errors import DataError, FileError, PlanError
+from ..errors import DataError, FileError, MinpruneError, PlanError
 from ..evaluation import evaluate
 from ..formats import FORMATS, load, save
 from ..formats.state_files import Keeper, StateFile
@@ -98,6 +98,9 @@ class _Work:
         except KeyboardInterrupt:
             where = f"what is done lies in {keeper.path}; the same command with --resume goes on from there"
             raise KeyboardInterrupt(where if keeper.path.exists() else "nothing was written yet") from None
+        except MinpruneError:  # it would happen again
+            keeper.forget()
+            raise
         keeper.forget()
         return outcome
 

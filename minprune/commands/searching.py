@@ -56,12 +56,14 @@ def largest_within(run: Run, strategy: Callable[[float], Strategy], max_loss: fl
             low, best = fraction, result
         else:
             high = fraction
-    if not low:
+    found = best or (run(strategy(low), Within(keeper, Kept({"tried": tried}), "trial")) if low else None)
+    if found is None or not len(found.plan):
+        lost = next((lost for fraction, lost in reversed(tried) if fraction == high), inf)
         raise PlanError(
-            f"nothing can go: removing {high:.3g} of the neurons already loses {tried[-1][1]:.4f}, "
-            f"allowed are {max_loss:.4g}; allow more, fine-tune (--epochs) or repair (--repair)"
+            f"nothing can go: removing {high:.3g} of the neurons already loses {lost:.4f}, allowed are {max_loss:.4g}; "
+            "allow more, fine-tune (--epochs) or repair (--repair)"
         )
-    return best or run(strategy(low), Within(keeper, Kept({"tried": tried}), "trial"))
+    return found
 
 
 def _trial(run: Run, strategy: Strategy, keeper: Keeper) -> tuple[PruneResult | None, float]:
