@@ -239,7 +239,8 @@ def _spoil_npy(content: bytes, rng: Rng) -> bytes:
     elif how == 1:
         numbers = numbers[: int(rng.integers(len(numbers) + 1))]
     elif how == 2:
-        bad = np.array([pick(rng, FLOATS)], np.float32).tobytes()
+        with np.errstate(over="ignore"):
+            bad = np.array([pick(rng, FLOATS)], np.float32).tobytes()
         numbers = bad * (len(numbers) // 4) + numbers[len(numbers) // 4 * 4 :]
     elif how == 3:
         shape = tuple(whole(rng) for _ in range(int(rng.integers(4))))

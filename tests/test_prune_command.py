@@ -207,8 +207,9 @@ def test_where_nothing_can_go_for_a_loss_it_says_what_the_least_costs(
     assert "nothing can go: removing " in line
 
 
+@pytest.mark.slow
 def test_a_fraction_of_the_runtime_is_a_budget(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    net = mp.Sequential(mp.Dense(64, 2048), mp.ReLU(), mp.Dense(2048, 2048), mp.ReLU(), mp.Dense(2048, 10), rng=0)
+    net = mp.Sequential(mp.Dense(64, 1024), mp.ReLU(), mp.Dense(1024, 1024), mp.ReLU(), mp.Dense(1024, 10), rng=0)
     mp.save(net, "wide.npz")
     found = content(capsys, "wide.npz bare.npz --runtime 0.6 --criterion magnitude_l2")
     assert "Budget(runtime=0.6" in found["plan"]["reason"]
