@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     0
     """
     args = _parser().parse_args(argv)
+    args.words = list(sys.argv[1:] if argv is None else argv)  # for a report that says how to do it again
     for variable in THREADS:
         os.environ.setdefault(variable, "1")
     try:
@@ -58,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"minprune {args.command}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"minprune {args.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"minprune {args.command}: interrupted{f'; {stop}' if str(stop) else ''}", file=sys.stderr)
         return 130
     code = _print(json.dumps(content) if args.json else text)
     if "failed" in content:  # the command did its work, and what it says is no
@@ -210,12 +211,25 @@ def _agreement(add: Adder) -> None:
 
 
 def _prune(add: Adder) -> None:
-    _model_and_data(add)
+    add("model", help="a saved network (.npz, .safetensors, .onnx)")
+    add("data", nargs="?", help=DATA)
+    add(
+        "--data",
+        dest="data_file",
+        metavar="DATA",
+        help="the same, by name: an .npz with an array x, and y if there are labels",
+    )
+    add("--labels", help="labels for inputs without any: .npy, .npz or IDX; with none the original's answers stand in")
+    add("--loss", help="cross_entropy, mse or half_squared_error (classes cross_entropy, or mse behind a softmax)")
     add("--by", choices=("neuron", "weight"), default="neuron", help="remove neurons, or mask single weights (neuron)")
     add("--block", type=_block, help="mask weights in whole blocks of rows x columns, such as 16x1")
     add("--criterion", help="how to score (taylor; weights magnitude_l1); minprune formulas --criteria lists all")
     add("--strategy", choices=("global", "per-layer", "threshold", "budget"), help="how to choose (global)")
     add("--remove", type=_amount, help=REMOVE)
+    add(
+        "--max-loss", type=float, help="instead: as much as costs at most so much accuracy on the validation part: 0.01"
+    )
+    add("--runtime", type=float, help="instead: the fraction of the time of a call that may be left: 0.5")
     add(
         "--keep", type=_kept, help="a budget: the fraction to keep of neurons, params, macs, bytes or runtime: macs=0.5"
     )
@@ -224,7 +238,11 @@ def _prune(add: Adder) -> None:
     add("--schedule", choices=schedules, default="linear", help="how much each round removes (linear: the same)")
     add("--repair", choices=REPAIRS, help="make up for the removed neurons without training")
     add("--epochs", type=int, default=0, help="fine-tuning after each round (0)")
+    add("--distill", type=float, help="fine-tune from the original's outputs too: their share (0; without labels 1)")
     _training(add)
+    add("--dry-run", action="store_true", help="score and decide, say what would go, and write nothing")
+    add("--resume", action="store_true", help="go on where the same command was stopped (OUTPUT.state says where)")
+    add("--report", help="also write a page with figures, plan, scores and certificate: report.html")
     add(
         "-o",
         "--output",

@@ -156,7 +156,7 @@ def npz(path: PathLike) -> Samples | Dataset:
         return Samples(_scaled(arrays["x"]), _whole(arrays["y"]))
     wanted = ["x_train", "y_train", "x_test", "y_test"]
     if any(key not in arrays for key in wanted) or ("x_valid" in arrays) != ("y_valid" in arrays):
-        found = ", ".join(arrays) or "nothing"
+        found = ", ".join(arrays)[:200] or "nothing"
         raise FileError(f"{path}: expected x, y or {', '.join(wanted)} (and x_valid, y_valid); found {found}")
     train = Samples(_scaled(arrays["x_train"]), _whole(arrays["y_train"]))
     test = Samples(_scaled(arrays["x_test"]), _whole(arrays["y_test"]))

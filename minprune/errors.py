@@ -39,3 +39,17 @@ class TrainingError(MinpruneError, ArithmeticError):
 
 class MissingPackageError(MinpruneError, ImportError):
     """A part of minprune that needs a package which is not installed; the message names the extra that brings it."""
+
+
+def one_line(error: object, most: int = 300) -> str:
+    r"""What an error says, in one line that a file cannot make as long as it likes.
+
+    Examples
+    --------
+    >>> one_line(ValueError("two\nlines"))
+    'two lines'
+    >>> one_line("a" * 1000, most=8)
+    'aaaaa...'
+    """
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -234,6 +234,9 @@ class Graph:
     def __call__(self, *xs: Any) -> Array:
         """Compute the output for a batch, in evaluation mode.
 
+        Several threads may call one network at the same time, with any backend, and each gets the bytes that it would
+        get alone: a call changes nothing in the network. Changing its arrays meanwhile (`fit` does) is another matter.
+
         Parameters
         ----------
         *xs : array

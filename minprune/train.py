@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from .checkpoints import Best, kept_training, restore_training
 from .datasets.samples import Samples, rows
 from .distillation import Distillation, taught
 from .errors import DataError, DtypeError, MinpruneError, StructureError, TrainingError
 from .evaluation import evaluate
 from .feeding import batch_slices, parts_for, targets_for
+from .formats.state_files import Keeper, Kept
 from .history import History
 from .layers import Training
 from .nn import Graph
@@ -92,6 +94,7 @@ def fit(
     state: OptimizerState | None = None,
     rng: int | np.random.Generator = 0,
     progress: bool = True,
+    keeper: Keeper | None = None,
 ) -> History:
     """Train a network in place.
 
@@ -133,6 +136,9 @@ def fit(
         Of the shuffling and of dropout.
     progress : bool
         Show a bar.
+    keeper : Keeper, optional
+        Is told after every epoch where the training stands, and asked before the first: what is interrupted goes on
+        there, and ends with the same bits. See `minprune.formats.state_files`.
 
     Returns
     -------
@@ -172,11 +178,15 @@ def fit(
     before = digest(net) if net.history else ""
     net.close_masks()
     starts = batch_slices(net, len(train), batch_size)
+    over = run.go_on(keeper)
     with bar("training", epochs * len(starts), show=progress) as advance:
-        for epoch in range(1, epochs + 1):
-            run.epoch(epoch, epochs, starts, advance)
-            if patience is not None and epoch - run.best_epoch >= patience:
+        advance(over * len(starts))
+        for epoch in range(over + 1, epochs + 1):
+            if patience is not None and epoch - 1 - run.best_epoch >= patience:
                 break
+            run.epoch(epoch, epochs, starts, advance)
+            if keeper is not None:
+                keeper.keep(run.kept())
     run.restore_best()
     note(net, "train", before, **_told(run, distill if teacher is not None else None))
     return run.history
@@ -329,6 +339,21 @@ class _Run:
     def _text(self, epoch: int) -> str:
         accuracy = f", validation {self.history.valid_accuracy[-1]:.4f}" if self.history.valid_accuracy else ""
         return f"epoch {epoch}: loss {self.history.loss[-1]:.4f}{accuracy}"
+
+    def kept(self) -> Kept:
+        """Where the training stands."""
+        best = Best(self.best, self.best_epoch, self.best_arrays, self.best_state)
+        return kept_training(self.net, self.history, best, self.rng)
+
+    def go_on(self, keeper: Keeper | None) -> int:
+        """Go back to where the training was left, if it was; returns how many epochs are over."""
+        kept = None if keeper is None else keeper.kept()
+        if kept is None:
+            return 0
+        self.history, best, over = restore_training(kept, self.net, self.rng)
+        self.best, self.best_epoch = best.rank, best.epoch
+        self.best_arrays, self.best_state = dict(best.arrays), best.state
+        return over
 
     def restore_best(self) -> None:
         """Go back to the weights that validated best, and to the optimiser's state that belongs to them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,54 @@ def test_permissions_follow_the_umask(tmp_path: Path, mask: int) -> None:
         assert os.umask(mask) == mask
     finally:
         os.umask(before)
+
+
+def test_a_name_as_long_as_the_system_takes_can_be_written(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / ("a" * 255)) as file:
+        file.write(b"x")
+    assert os.listdir(tmp_path) == ["a" * 255]
+
+
+def test_a_link_is_replaced_and_what_it_points_to_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"mine")
+    (tmp_path / "a").symlink_to(tmp_path / "elsewhere")
+    with atomic_write(tmp_path / "a") as file:
+        file.write(b"new")
+    assert (tmp_path / "elsewhere").read_bytes() == b"mine"
+    assert (tmp_path / "a").read_bytes() == b"new"
+    assert not (tmp_path / "a").is_symlink()
+
+
+def test_writers_in_many_threads_do_not_mix_and_leave_the_umask_alone(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        contents = [bytes([n]) * 50_000 for n in range(8)]
+
+        def write(content: bytes) -> None:
+            for _ in range(5):
+                with atomic_write(tmp_path / "a") as file:
+                    file.write(content[:1000])
+                    file.write(content[1000:])
+                assert (tmp_path / "a").read_bytes() in contents
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(write, contents))
+        assert os.umask(0o077) == 0o077
+        assert os.listdir(tmp_path) == ["a"]
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders cannot be opened there")
+def test_file_and_folder_are_flushed_to_disk_in_this_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    real = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    with atomic_write(tmp_path / "a") as file:
+        file.write(b"x")
+    assert flushed == ["file", "folder"]

@@ -6,8 +6,8 @@ from .networks import demo as demo
 from .networks import evaluate as evaluate
 from .networks import train as train
 from .networks import verify as verify
+from .pruning import prune as prune
 from .removing import choose as choose
-from .removing import prune as prune
 from .removing import reduce as reduce
 from .removing import scan as scan
 from .scoring import agreement as agreement

@@ -1,74 +1,17 @@
-"""Commands that make networks smaller."""
+"""Commands that try what can go: by layer, by choice among many, or exactly; `prune` has a file of its own."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any
 
 from ..choosing.scanning import sensitivity_scan
 from ..choosing.search import CRITERIA as CHOOSE_CRITERIA
 from ..choosing.search import choose as choose_network
-from ..errors import DataError, PlanError
+from ..errors import DataError
 from ..evaluation import evaluate as evaluate_network
 from ..formats import FORMATS, load, save
-from ..pruning.budget import KINDS, Budget
-from ..pruning.deciding import Global, PerLayer, Strategy, Threshold
 from ..pruning.exact.reduction import reduce_exactly
-from ..pruning.schedule import prune as prune_network
-from ..pruning.weights.schedule import prune_weights
 from .shared import Outcome, can_be_written, for_network, tuning
-
-
-def prune(args: Namespace) -> Outcome:
-    """Prune a network and save what is left."""
-    can_be_written(args.output, "a network", tuple(FORMATS))
-    net = load(args.model)
-    data = for_network(net, args, args.data)
-    how = {"strategy": _strategy(args), "rounds": args.rounds, "schedule": args.schedule, "rng": args.seed}
-    how |= {"finetune": tuning(args, args.epochs), "progress": True}
-    result: Any
-    if args.by == "weight":
-        if args.repair:
-            raise DataError("--repair makes up for neurons that leave; weights are masked without one")
-        result = prune_weights(net, data, args.criterion or "magnitude_l1", block=args.block, **how)
-        kept: Any = {name: int(mask.sum()) for name, mask in result.net.masks.items()}
-    else:
-        if args.block:
-            raise DataError("--block is for weights; add --by weight")
-        result = prune_network(net, data, args.criterion or "taylor", repair=args.repair, **how)
-        kept = result.kept
-    save(result.net, args.output)
-    found = evaluate_network(result.net, data, runtime=())
-    text = f"{result.report()}\n\non the test part:\n{found}\nsaved to {args.output}"
-    return text, {
-        "output": args.output,
-        "kept": kept,
-        "before": result.before.as_dict(),
-        "after": result.after.as_dict(),
-        "test": found.as_dict(),
-    }
-
-
-def _strategy(args: Namespace) -> Strategy:
-    if args.keep is not None:
-        if args.remove is not None or args.strategy not in (None, "budget"):
-            raise PlanError("--keep is a budget; it takes no --remove, and no --strategy but budget")
-        unknown = [kind for kind in args.keep if kind not in KINDS]
-        if unknown:
-            raise PlanError(f"--keep {unknown[0]}: expected one of {', '.join(KINDS)}, as in macs=0.5")
-        return Budget(**args.keep)
-    if args.strategy == "budget":
-        raise PlanError("--strategy budget: say what to keep, as in --keep macs=0.5")
-    return fraction_of(0.5 if args.remove is None else args.remove, args.strategy)
-
-
-def fraction_of(remove: Any, strategy: str | None) -> Strategy:
-    """The strategy that removes a fraction, or one for each group."""
-    if isinstance(remove, dict):
-        return PerLayer(remove)
-    if strategy == "threshold":
-        return Threshold(quantile=remove)
-    return PerLayer(remove) if strategy == "per-layer" else Global(remove)
 
 
 def scan(args: Namespace) -> Outcome:

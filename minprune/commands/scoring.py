@@ -19,7 +19,7 @@ from ..scores import CRITERIA
 from ..scores import score as score_network
 from ..truth import FRACTIONS
 from ..truth import agreement as agreement_of
-from .removing import fraction_of
+from .pruning import fraction_of
 from .shared import Outcome, can_be_written, for_network, tuning
 
 WORKED = {"worked": "sigmoid", "worked-linear": "linear"}  # what the example's networks are called: their output

@@ -17,7 +17,7 @@ from ..pruning.deciding import Global
 from ..tracing import Focus, Trace, trace
 from ..tracing.text import COLUMNS, heading, step_text
 from ..tracing.tracer import RULES
-from .removing import fraction_of
+from .pruning import fraction_of
 from .shared import Outcome, for_network
 
 HELP = "n next · p back · 12 Enter or 12 g: to step 12 · g first · G last · q quit"

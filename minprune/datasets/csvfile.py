@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from minprune.datasets.samples import Samples
 from minprune.errors import DataError, FileError
+from minprune.files import size_of
 
 DELIMITERS = ",;\t|"
 LARGEST = float(np.finfo(np.float32).max)
@@ -67,8 +68,11 @@ def read(
     """
     path = Path(path)
     try:
+        size_of(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             return _parse(file, path, label, header, delimiter)
+    except FileError as error:
+        raise error if str(error).startswith(str(path)) else FileError(f"{path}: {error}") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FileError(f"{path}: cannot be read as a table: {error}") from None
 

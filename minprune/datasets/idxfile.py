@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minprune.errors import FileError
+from minprune.files import size_of
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP_MAGIC = b"\x1f\x8b"
@@ -53,6 +54,7 @@ def read(path: str | os.PathLike[str]) -> NDArray[Any]:
     """
     path = Path(path)
     try:
+        size_of(path)
         with path.open("rb") as file:
             packed = file.read(2) == GZIP_MAGIC
             file.seek(0)
@@ -60,6 +62,8 @@ def read(path: str | os.PathLike[str]) -> NDArray[Any]:
                 with gzip.GzipFile(fileobj=file) as stream:
                     return _parse(stream, path, path.stat().st_size * DEFLATE_RATIO)  # type: ignore[arg-type]
             return _parse(file, path, path.stat().st_size)
+    except FileError as error:
+        raise error if str(error).startswith(str(path)) else FileError(f"{path}: {error}") from None
     except (OSError, EOFError, zlib.error) as error:  # gzip's own errors are OSErrors
         raise FileError(f"{path}: cannot be read: {error}") from None
 

@@ -12,7 +12,6 @@ import io
 import os
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
@@ -20,8 +19,8 @@ import numpy as np
 from numpy.lib import format as npy
 
 from ..datasets.npzfile import BROKEN
-from ..errors import FileError, MinpruneError
-from ..files import atomic_write
+from ..errors import FileError, MinpruneError, one_line
+from ..files import atomic_write, size_of
 from ..layers import Shape
 from ..nn import Graph
 from ..ops import Array
@@ -116,6 +115,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from tempfile import mkdtemp
     >>> from minprune.layers import Dense
     >>> from minprune.nn import Sequential
@@ -124,19 +124,15 @@ def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
     (<Graph: 1 nodes, 8 parameters>, {'classes': ['cat', 'dog']})
     """
     try:
+        size = size_of(path)
         with zipfile.ZipFile(path) as archive:
-            return _unpack(archive, Path(path).stat().st_size)
+            return _unpack(archive, size)
     except MinpruneError as error:
-        raise FileError(f"{path}: {_one_line(error)}") from None
+        raise FileError(f"{path}: {one_line(error)}") from None
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
     except BROKEN as error:
-        raise FileError(f"{path}: not a readable .npz archive: {_one_line(error)}") from None
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:297]}..."
+        raise FileError(f"{path}: not a readable .npz archive: {one_line(error)}") from None
 
 
 def _unpack(archive: zipfile.ZipFile, on_disk: int) -> tuple[Graph, dict[str, Any]]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..errors import FileError, MinpruneError, StructureError
+from ..errors import FileError, MinpruneError, StructureError, one_line
+from ..files import size_of
 from ..layers import Shape
 from ..ops import Array
 
@@ -173,12 +173,11 @@ def opened(path: str | os.PathLike[str]) -> Iterator[SafetensorsFile]:
         For a file that is missing, damaged or inconsistent.
     """
     try:
-        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe could keep us waiting for ever
-            raise FileError("cannot be read: it is not a file")
+        size_of(path)
         with Path(path).open("rb") as file:
             yield SafetensorsFile(file, os.fstat(file.fileno()).st_size)
     except MinpruneError as error:
-        raise FileError(f"{path}: {_one_line(error)}") from None
+        raise FileError(f"{path}: {one_line(error)}") from None
     except OSError as error:
         raise FileError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -202,11 +201,6 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]
     """
     with opened(path) as found:
         return {name: found.array(name) for name in found.entries}, found.metadata
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def _header_text(file: BinaryIO, size: int) -> bytes:

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..arrays import Arrays
 from ..datasets import npzfile
-from ..errors import DataError, DtypeError, FileError, StructureError
+from ..errors import DataError, DtypeError, FileError, StructureError, one_line
 from ..layers import BatchNorm, Layer, Shape
 from ..nn import Graph
 from ..ops import Array
@@ -152,9 +152,11 @@ def _matched(
 
 
 def _told(problems: list[str], found: Mapping[str, str]) -> str:
-    fits = ", ".join(f"{ours} ← {theirs}" for ours, theirs in list(found.items())[:MOST_TOLD]) or "nothing"
+    fits = ", ".join(f"{ours} ← {theirs[:80]}" for ours, theirs in list(found.items())[:MOST_TOLD]) or "nothing"
     more = f" and {len(found) - MOST_TOLD} more" if len(found) > MOST_TOLD else ""
-    told = "; ".join(problems[:MOST_TOLD]) + (f"; and {len(problems) - MOST_TOLD} more" * (len(problems) > MOST_TOLD))
+    told = "; ".join(one_line(problem) for problem in problems[:MOST_TOLD]) + (
+        f"; and {len(problems) - MOST_TOLD} more" * (len(problems) > MOST_TOLD)
+    )
     return f"the weights do not fit the network: {told}. What fits: {fits}{more}"
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..arguments import check_network
-from ..errors import FileError, PlanError, StructureError
-from ..files import atomic_write
+from ..errors import FileError, PlanError, StructureError, one_line
+from ..files import atomic_write, size_of
 from ..neurons import check_neuron, fingerprint, staying
 from ..nn import Graph
 from ..scores import Scores, Vector
@@ -20,6 +20,7 @@ from .reasons import Evidence
 
 FORMAT = "minprune plan 2"
 FORMATS = ("minprune plan 1", FORMAT)  # the first has neither evidence nor sizes
+MOST_BYTES = 16 << 20  # of a plan's file: a million neurons and more
 SHOWN = 12  # neurons of a group that are named before a text says how many more there are
 
 
@@ -181,13 +182,16 @@ class Plan:
             if not all(len(positions) for positions in axes.values()):
                 raise PlanError(f"{array}: the plan would leave nothing of it; at least one of its neurons must stay")
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the plan as JSON."""
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values that JSON can hold."""
         evidence = {group: found.as_dict() for group, found in self.evidence.items()}
         content = {"format": FORMAT, "fingerprint": self.fingerprint, "reason": self.reason, "drop": self.drop}
-        content |= {"evidence": evidence, "sizes": self.sizes}
+        return content | {"evidence": evidence, "sizes": self.sizes}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan as JSON."""
         with atomic_write(path) as file:
-            file.write(json.dumps(content, indent=1).encode())
+            file.write(json.dumps(self.as_dict(), indent=1).encode())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Plan:
@@ -199,21 +203,26 @@ class Plan:
             When the file is no plan.
         """
         try:
-            content: Any = json.loads(Path(path).read_bytes())
-            if content["format"] not in FORMATS:
-                raise FileError(f"{path}: expected format {FORMAT!r}, got {content['format']!r}")
-            old = content["format"] != FORMAT
-            return cls(
-                dict(content["drop"]),
-                str(content["fingerprint"]),
-                str(content["reason"]),
-                {} if old else {group: Evidence.from_dict(found) for group, found in content["evidence"].items()},
-                {} if old else {name: _pair(content["sizes"][name]) for name in content["sizes"]},
-            )
-        except FileError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise FileError(f"{path}: is no plan ({type(error).__name__}: {error})") from None
+            size_of(path, MOST_BYTES)
+            return cls.from_dict(json.loads(Path(path).read_bytes()))
+        except FileError as error:
+            raise FileError(f"{path}: {one_line(error)}") from None
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise FileError(f"{path}: is no plan ({type(error).__name__}: {one_line(error)})") from None
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Plan:
+        """What `as_dict` made; for anything else a FileError, or whatever a wrong value makes Python raise."""
+        if content["format"] not in FORMATS:
+            raise FileError(f"expected format {FORMAT!r}, got {content['format']!r}")
+        old = content["format"] != FORMAT
+        return cls(
+            dict(content["drop"]),
+            str(content["fingerprint"]),
+            str(content["reason"]),
+            {} if old else {group: Evidence.from_dict(found) for group, found in content["evidence"].items()},
+            {} if old else {name: _pair(content["sizes"][name]) for name in content["sizes"]},
+        )
 
 
 def _pair(sizes: Any) -> tuple[int, int]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ..datasets.samples import as_splits
+from ..datasets.samples import Samples, as_splits
 from ..distillation import Distillation
 from ..errors import PlanError
-from ..evaluation import evaluate
-from ..neurons import fingerprint, staying
+from ..evaluation import Evaluation, evaluate
+from ..formats.state_files import Keeper, Within
+from ..neurons import fingerprint
 from ..nn import Graph
 from ..optim import Adam, Optimizer, OptimizerState, Schedule
 from ..scores import Criterion, score
@@ -22,7 +23,7 @@ from .pacing import Course, check_schedule
 from .plan import Plan
 from .repair import Repair
 from .results import PruneResult, Round
-from .surgery import remove
+from .standing import Progress, Standing
 from .tracking import joined
 
 
@@ -59,6 +60,7 @@ class FineTune:
         rng: np.random.Generator,
         progress: bool,
         dense: Graph,
+        keeper: Keeper | None = None,
     ) -> OptimizerState:
         """Train a network in place, with the dense one as its teacher if wanted; returns where the optimiser stands."""
         history = fit(
@@ -74,6 +76,7 @@ class FineTune:
             state=state,
             rng=rng,
             progress=progress,
+            keeper=keeper,
         )
         return history.state
 
@@ -97,26 +100,6 @@ def check_finetune(given: Any) -> None:
         raise PlanError(f"finetune is {given!r}, expected None or a FineTune, such as FineTune(epochs={epochs})")
 
 
-@dataclass(frozen=True, eq=False)
-class _Standing:
-    """Where a pruning stands: the smaller network, and the one that it was made of, to which repairs refit it."""
-
-    reference: Graph
-    drop: dict[str, list[int]]  # of the reference
-    small: Graph
-    state: OptimizerState | None  # of the reference
-
-    def without(self, plan: Plan, repair: str | Repair | None, data: Any) -> _Standing:
-        """Remove some more: the reference's neurons that a plan for `small` names, together with those gone already."""
-        drop = joined(self.reference, self.small, self.drop, plan.drop)
-        return _Standing(self.reference, drop, remove(self.reference, Plan(drop), repair, data), self.state)
-
-    @property
-    def small_state(self) -> OptimizerState | None:
-        """The optimiser's memory that belongs to `small`."""
-        return None if self.state is None else self.state.sliced(staying(self.reference, self.drop))
-
-
 def prune(
     net: Graph,
     data: Any,
@@ -132,6 +115,7 @@ def prune(
     state: OptimizerState | None = None,
     rng: int | np.random.Generator = 0,
     progress: bool = True,
+    keeper: Keeper | None = None,
 ) -> PruneResult:
     """Go round the cycle: score the neurons, decide, remove, repair, fine-tune, evaluate.
 
@@ -170,6 +154,9 @@ def prune(
         For criteria that draw, and for fine-tuning.
     progress : bool
         Show bars.
+    keeper : Keeper, optional
+        Is told after every removal and every epoch where the pruning stands, and asked before the first: what is
+        interrupted goes on there, and ends with the same bits. See `minprune.formats.state_files`.
 
     Returns
     -------
@@ -208,26 +195,83 @@ def prune(
     train, valid = as_splits(data)
     judge = train if valid is None else valid
     before = evaluate(net, judge, loss=loss, runtime=(), progress=progress)
-    history: list[Round] = []
-    course: Course | None = None
-    drop: dict[str, list[int]] = {}  # of the given network
-    now = _Standing(net, {}, net, state)
     strategy = anchored(strategy, net, progress)
-    for number in range(1, rounds + 1):
-        scores = score(now.small, train, criterion, loss=loss, groups=groups, rng=generator, progress=progress)
-        course = course or Course.starting(strategy, schedule, scores)
-        groups = list(course.dense)  # a depthwise convolution left with one channel makes a new group: not later
-        plan = course.decide(scores, drop, number / rounds)
-        drop = joined(net, now.small, drop, plan.drop)
-        now = now.without(plan, repair, train)
-        removed = evaluate(now.small, judge, loss=loss, runtime=(), progress=progress)
-        tuned = None
-        if finetune is not None:
-            tuned_state = finetune.run(now.small, data, loss, now.small_state, generator, progress, net)
-            tuned = evaluate(now.small, judge, loss=loss, runtime=(), progress=progress)
-            now = _Standing(now.small, {}, now.small, tuned_state)
-        history.append(Round(scores, plan, removed, tuned))
+    cycle = _Cycle(net, data, judge, criterion, strategy, schedule, finetune, repair, loss, generator, progress, keeper)
+    stands = cycle.run(Progress(Standing(net, {}, net, state)), rounds, groups)
     part = "training" if valid is None else "validation"
+    history, drop = stands.history, stands.drop
     total = Plan(drop, fingerprint(net), f"{history[0].scores.criterion}, {strategy}")
-    dense = {group: net.neurons[group].size for group in groups or ()}
-    return PruneResult(now.small, before, history, total, now.small_state, part, strategy, dense)
+    dense = {group: net.neurons[group].size for group in history[0].scores}
+    return PruneResult(stands.now.small, before, history, total, stands.now.small_state, part, strategy, dense)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cycle:
+    """One call of `prune`: what stays the same in all rounds."""
+
+    net: Graph
+    data: Any
+    judge: Samples
+    criterion: str | Criterion
+    strategy: Strategy
+    schedule: str
+    finetune: FineTune | None
+    repair: str | Repair | None
+    loss: str | None
+    rng: np.random.Generator
+    progress: bool
+    keeper: Keeper | None
+
+    def run(self, stands: Progress, rounds: int, groups: list[str] | tuple[str, ...] | None) -> Progress:
+        """Go round, from where it was left if it was."""
+        kept = None if self.keeper is None else self.keeper.kept()
+        if kept is not None:
+            stands.restore(kept, self.strategy, self.schedule, self.rng)
+        tuning = kept is not None and "fit" in kept.parts  # the last run was stopped within a fine-tuning
+        for number in range(stands.tuned + 1, rounds + 1):
+            if len(stands.history) < number:
+                self.cut(stands, number / rounds, groups)
+            if self.finetune is not None:
+                self.tune(stands, self.finetune, tuning)
+            tuning = False
+            stands.tuned = number
+            self.keep(stands)
+        return stands
+
+    def cut(self, stands: Progress, part: float, groups: list[str] | tuple[str, ...] | None) -> None:
+        """Score, decide, remove, repair, evaluate."""
+        train, _ = as_splits(self.data)
+        # A depthwise convolution left with one channel makes a new group: none that was not there at the start.
+        groups = groups if stands.course is None else list(stands.course.dense)
+        now, progress = stands.now, self.progress
+        scores = score(now.small, train, self.criterion, loss=self.loss, groups=groups, rng=self.rng, progress=progress)
+        stands.course = stands.course or Course.starting(self.strategy, self.schedule, scores)
+        plan = stands.course.decide(scores, stands.drop, part)
+        stands.drop = joined(self.net, now.small, stands.drop, plan.drop)
+        stands.now = now.without(plan, self.repair, train)
+        stands.history.append(Round(scores, plan, self.judged(stands), None))
+
+    def tune(self, stands: Progress, how: FineTune, begun: bool) -> None:
+        """Fine-tune what was cut, and evaluate again; a tuning that was begun goes on where its own state says."""
+        state = stands.now.small_state
+        stands.now = Standing(stands.now.small, {}, stands.now.small, state)
+        if not begun:
+            self.keep(stands)
+        small = stands.now.small
+        inner = None if self.keeper is None else Within(self.keeper, stands.kept(self.rng), "fit")
+        tuned = how.run(small, self.data, self.loss, stands.now.state, self.rng, self.progress, self.net, inner)
+        stands.now = Standing(small, {}, small, tuned)
+        stands.history[-1] = replace(stands.history[-1], tuned=self.judged(stands))
+
+    def judged(self, stands: Progress) -> Evaluation:
+        """The network as it is now."""
+        return evaluate(stands.now.small, self.judge, loss=self.loss, runtime=(), progress=self.progress)
+
+    def keep(self, stands: Progress) -> None:
+        """Note where it stands, and go on from what was noted: then who starts there finds the very same arrays."""
+        if self.keeper is None:
+            return
+        self.keeper.keep(stands.kept(self.rng))
+        again = self.keeper.kept()
+        if again is not None:
+            stands.restore(again, self.strategy, self.schedule, self.rng)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...certificate import Record
-from ...errors import DataError, FileError, MinpruneError
+from ...errors import DataError, FileError, MinpruneError, one_line
 from ...files import atomic_write
 from ...nn import Graph
 from ...provenance import arrays_digest, digest
@@ -24,6 +24,7 @@ from ..histories import as_entries, from_entries
 
 HISTORY, METADATA, CERTIFICATE = "minprune.history", "minprune.metadata", "minprune.certificate"
 ARRAYS = "minprune.arrays"  # their digest
+MOST_TOLD = 600  # characters of a refusal: names in a file can be long
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
@@ -72,7 +73,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
         if not isinstance(metadata, dict):
             raise FileError(f"{METADATA}: expected a dict, got {type(metadata).__name__}")
     except MinpruneError as error:
-        raise FileError(f"{path}: {error}") from None
+        raise FileError(f"{path}: {one_line(error, MOST_TOLD)}") from None
     now = digest(net)
     # A network can be wired a little differently when it comes back; it is the one that was written if its arrays are.
     before = past[-1].after if past and kept.get(ARRAYS) == arrays_digest(net) else now

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import FileError
+from ...errors import one_line as one_line
+from ...files import size_of
 from ...ops import Array
 
 MOST_BYTES = (1 << 31) - 1  # of a file, and of a tensor: protobuf itself can no more
@@ -46,9 +48,7 @@ def parse(path: Path) -> Any:
     from google.protobuf.message import DecodeError
 
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise FileError(f"the file has {size:,} bytes, expected at most {MOST_BYTES:,}")
+        size_of(path, MOST_BYTES)
         content = path.read_bytes()
     except OSError as error:
         raise FileError(f"cannot be read: {error.strerror or error}") from None
@@ -62,12 +62,6 @@ def parse(path: Path) -> Any:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             _take_in(tensor, path.parent)
     return model
-
-
-def one_line(error: Exception) -> str:
-    """An error's text in one line of at most 300 characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else f"{text[:297]}..."
 
 
 def check(model: Any) -> None:

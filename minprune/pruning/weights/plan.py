@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 
 from ...certificate import Record
-from ...errors import FileError, PlanError, ShapeError, StructureError
-from ...files import atomic_write
+from ...errors import FileError, PlanError, ShapeError, StructureError, one_line
+from ...files import atomic_write, size_of
 from ...neurons import fingerprint
 from ...nn import Graph
 from ...ops import Array
 from ...provenance import digest
 
 FORMAT = "minprune weight plan 1"
+MOST_BYTES = 256 << 20  # of a plan's file: a billion weights
 
 
 class WeightPlan:
@@ -135,15 +136,16 @@ class WeightPlan:
             When the file is no weight plan.
         """
         try:
+            size_of(path, MOST_BYTES)
             content: Any = json.loads(Path(path).read_bytes())
             if content["format"] != FORMAT:
                 raise FileError(f"expected format {FORMAT!r}, got {content['format']!r}")
             keep = {name: _unpacked(name, entry) for name, entry in dict(content["keep"]).items()}
             return cls(keep, str(content["fingerprint"]), str(content["reason"]))
         except FileError as error:
-            raise FileError(f"{path}: {error}") from None
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise FileError(f"{path}: is no weight plan ({type(error).__name__}: {error})") from None
+            raise FileError(f"{path}: {one_line(error)}") from None
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            raise FileError(f"{path}: is no weight plan ({type(error).__name__}: {one_line(error)})") from None
 
 
 def _unpacked(name: str, entry: Any) -> Array:

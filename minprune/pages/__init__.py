@@ -1,0 +1,1 @@
+"""Pages: what a command found, as one HTML file that needs nothing else."""
