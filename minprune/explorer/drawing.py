@@ -7,7 +7,7 @@ what a step reads. A cell is found by ``data-v`` (the value's name) and ``data-i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from math import ceil, isqrt, prod
 from typing import Any
@@ -16,7 +16,9 @@ CIRCLES = 20  # a vector of at most so many numbers is a column of circles
 CHANNELS = 12  # of an image, that are drawn
 ENTRIES = 6_000  # small squares in one picture
 EDGES = 400  # lines between two columns
-RADIUS, SPACING, GAP = 21, 54, 92  # of circles; between columns
+LARGE = 8  # a column of at most so many has large circles
+GAP = 84  # between columns
+LOSSES = "losses"  # the last column
 TILE = 66  # the longer side of an image
 TOP, FOOT = 12, 44
 
@@ -38,9 +40,19 @@ class Column:
         """Whether its numbers are large enough to be read."""
         return len(self.shape) <= 1 and prod(self.shape) <= CIRCLES
 
+    @property
+    def radius(self) -> float:
+        """Of its circles."""
+        return 20.0 if prod(self.shape) <= LARGE else 13.0
+
+    @property
+    def spacing(self) -> float:
+        """From one circle to the next; below a large one there is room for its slope."""
+        return 52.0 if prod(self.shape) <= LARGE else 29.0
+
     def centre(self, i: int) -> tuple[float, float]:
         """Where the i-th circle is."""
-        return self.x + self.width / 2, self.y + SPACING * (i + 0.5)
+        return self.x + self.width / 2, self.y + self.spacing * (i + 0.5)
 
     def cells(self) -> Iterator[tuple[int, float, float, float]]:
         """Every small square: its place in the sample, left, top, side."""
@@ -81,24 +93,28 @@ def columns(network: Mapping[str, Any]) -> list[Column]:
     for node in network["nodes"]:
         depth[node["name"]] = 1 + max(depth[source] for source in node["inputs"])
         known.append((node["name"], node["kind"], tuple(node["shape"])))
+    depth[LOSSES] = depth[network["output"]] + 1
+    known.append((LOSSES, "loss", ()))
     found, x = [], 16.0
     for level in range(max(depth.values()) + 1):
         y, widest = float(TOP), 0.0
         for name, kind, shape in known:
             if depth[name] == level:
-                width, height = _size(shape)
-                found.append(Column(name, kind, shape, x, y, width, height))
+                column = _sized(Column(name, kind, shape, x, y, 0, 0))
+                width, height = column.width, column.height
+                found.append(column)
                 y, widest = y + height + FOOT + 24, max(widest, width)
         x += widest + GAP
     return _centred(found)
 
 
-def _size(shape: tuple[int, ...]) -> tuple[float, float]:
-    if len(shape) <= 1 and prod(shape) <= CIRCLES:
-        return 2.0 * RADIUS, float(SPACING * prod(shape))
-    channels, rows, across = image(shape)
+def _sized(column: Column) -> Column:
+    """A column with the room that its cells take."""
+    if column.is_circles:
+        return replace(column, width=40.0, height=column.spacing * prod(column.shape))
+    channels, rows, across = image(column.shape)
     side, shown = tile_side(rows, across), min(channels, CHANNELS)
-    return max(across * side, 2.0 * RADIUS), shown * (rows * side + 10) - 10
+    return replace(column, width=max(across * side, 40.0), height=shown * (rows * side + 10) - 10)
 
 
 def _centred(found: list[Column]) -> list[Column]:
@@ -107,9 +123,7 @@ def _centred(found: list[Column]) -> list[Column]:
     for column in found:
         heights[column.x] = max(heights.get(column.x, 0), column.y + column.height)
     tallest = max(heights.values())
-    return [
-        Column(c.name, c.kind, c.shape, c.x, c.y + (tallest - heights[c.x]) / 2, c.width, c.height) for c in found
-    ]
+    return [replace(c, y=c.y + (tallest - heights[c.x]) / 2) for c in found]
 
 
 def picture(network: Mapping[str, Any], weights: Mapping[str, Any], labels: Mapping[str, str]) -> str:
@@ -146,12 +160,13 @@ def picture(network: Mapping[str, Any], weights: Mapping[str, Any], labels: Mapp
 
 
 def _edges(network: Mapping[str, Any], placed: Mapping[str, Column], weights: Mapping[str, Any]) -> Iterator[str]:
-    for node in network["nodes"]:
-        end = placed[node["name"]]
-        for source in node["inputs"]:
+    reads = [(node["name"], node["inputs"]) for node in network["nodes"]]
+    for name, sources in [*reads, (LOSSES, [network["output"]])]:
+        end = placed[name]
+        for source in sources:
             start = placed[source]
             if start.is_circles and end.is_circles and prod(start.shape) * prod(end.shape) <= EDGES:
-                yield from _lines(start, end, weights.get(node["name"]))
+                yield from _lines(start, end, weights.get(name))
             else:
                 yield _band(start, end)
 
@@ -159,16 +174,15 @@ def _edges(network: Mapping[str, Any], placed: Mapping[str, Column], weights: Ma
 def _lines(start: Column, end: Column, W: Any) -> Iterator[str]:
     """A line per weight, as thick as it is large; without weights one from each number to its own."""
     largest = max((abs(w) for row in W for w in row), default=1) or 1 if W else 1
+    joined = W is not None or end.name == LOSSES
     for q in range(prod(end.shape)):
-        for i in range(prod(start.shape)) if W else [q]:
-            if i >= prod(start.shape):
-                continue
+        for i in range(prod(start.shape)) if joined else [min(q, prod(start.shape) - 1)]:
             (x1, y1), (x2, y2) = start.centre(i), end.centre(q)
             w = W[q][i] if W else 0.0
             kind = "one" if not W else "pos" if w >= 0 else "neg"
             thick = 0.6 + 3.4 * abs(w) / largest if W else 1.0
             yield (
-                f'<line class="{kind}" x1="{x1 + RADIUS:g}" y1="{y1:g}" x2="{x2 - RADIUS:g}" y2="{y2:g}" '
+                f'<line class="{kind}" x1="{x1 + start.radius:g}" y1="{y1:g}" x2="{x2 - end.radius:g}" y2="{y2:g}" '
                 f'stroke-width="{thick:.2f}"/>'
             )
 
@@ -197,12 +211,13 @@ def _column(column: Column, owners: Mapping[tuple[str, int], tuple[str, int]], l
 
 
 def _circles(column: Column, owners: Mapping[tuple[str, int], tuple[str, int]]) -> Iterator[str]:
+    r, small = column.radius, " little" if prod(column.shape) > LARGE else ""
     for i in range(prod(column.shape)):
         x, y = column.centre(i)
+        slope = "" if small else f'<text class="g" x="{x:g}" y="{y + r + 9:g}"></text>'
         yield (
-            f'<g class="cell ball" {_owned(column.name, i, owners)} data-i="{i}" data-x="{x:g}" data-y="{y:g}">'
-            f'<circle cx="{x:g}" cy="{y:g}" r="{RADIUS}"/><text class="v" x="{x:g}" y="{y + 4:g}"></text>'
-            f'<text class="g" x="{x:g}" y="{y + RADIUS + 10:g}"></text></g>'
+            f'<g class="cell ball{small}" {_owned(column.name, i, owners)} data-i="{i}" data-x="{x:g}" data-y="{y:g}">'
+            f'<circle cx="{x:g}" cy="{y:g}" r="{r:g}"/><text class="v" x="{x:g}" y="{y + 4:g}"></text>{slope}</g>'
         )
 
 

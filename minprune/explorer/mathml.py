@@ -34,9 +34,15 @@ def to_mathml(tex: str) -> str:
     Examples
     --------
     >>> to_mathml(r"z_0 = \frac{1}{2}")
-    '<math><msub><mi>z</mi><mn>0</mn></msub></math> <math><mo>=</mo><mfrac><mn>1</mn><mn>2</mn></mfrac></math>'
+    '<math><msub><mi>z</mi><mn>0</mn></msub></math> <math><mo form="infix">=</mo><mfrac><mn>1</mn><mn>2</mn></mfrac></math>'
     """
-    return " ".join(f"<math>{piece}</math>" for piece in _Reader(tex).pieces())
+    pieces = list(_Reader(tex).pieces())
+    return " ".join(f"<math>{piece}</math>" for piece in [*pieces[:1], *map(_between, pieces[1:])])
+
+
+def _between(piece: str) -> str:
+    """A sign at the beginning of a piece is no sign of a number: there was something before it."""
+    return piece.replace("<mo>", '<mo form="infix">', 1) if piece.startswith("<mo>") else piece
 
 
 class _Reader:

@@ -69,7 +69,7 @@ def _step(
 def _formula(step: Mapping[str, Any]) -> str:
     if not step["formula"]:
         return ""
-    letters = ", ".join(_where(step))
+    letters = "".join(_where(step))
     where = f'<p class="where">{both("where")} {letters}</p>' if letters else ""
     return f'<div class="rule"><div class="formula">{to_mathml(step["formula"])}</div>{where}</div>'
 

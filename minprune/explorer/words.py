@@ -79,7 +79,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "legend-pos": ("positive", "正"),
     "legend-value": ("value", "数值"),
     "legend-slope": ("slope ∂ℓ", "斜率 ∂ℓ"),
-    "live": ("live values: {} masked", "实时数值：已屏蔽 {} 个"),
+    "live": ("{} masked: loss {} → {} ({})", "已屏蔽 {} 个：损失 {} → {}（{}）"),
     "checked": (
         "This page computed {} numbers of the trace again; the largest difference is {}.",
         "本页重新计算了记录中的 {} 个数；最大差别为 {}。",

@@ -2,23 +2,32 @@
 // The drawing's cells: recoloured for the values or the slopes of a moment, and lines to what a step reads.
 
 const SVG = "http://www.w3.org/2000/svg";
-const NARROW = 3; // significant digits of a number inside a circle
+const LAST = "losses"; // the drawing's last column
 
-const short = (value) => {
+// A number as it fits into a circle.
+const short = (value, count) => {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
   const plain = Math.abs(value) >= 1e4 || (value !== 0 && Math.abs(value) < 1e-3);
-  return (plain ? value.toExponential(0) : String(Number(value.toPrecision(NARROW)))).replaceAll("-", "−");
+  return (plain ? value.toExponential(0) : String(Number(value.toPrecision(count)))).replaceAll("-", "−");
 };
 
 class Drawing {
   constructor(svg, data) {
     this.svg = svg;
     this.data = data;
-    this.order = [...Object.keys(data.network.inputs), ...data.network.nodes.map((node) => node.name)];
+    this.order = [...Object.keys(data.network.inputs), ...data.network.nodes.map((node) => node.name), LAST];
     this.cells = new Map();
     for (const cell of svg.querySelectorAll(".cell")) this.cells.set(`${cell.dataset.v} ${cell.dataset.i}`, cell);
     this.reads = svg.querySelector("#reads");
     this.marks = svg.querySelector("#marks");
+  }
+
+  // The target of a sample, below the loss.
+  target(sample) {
+    const { program } = this.data, step = program.ops.find((op) => op.output === program.losses);
+    const array = program.arrays[step.inputs.t];
+    const label = this.svg.querySelector(`.column[data-v="${LAST}"] .small`);
+    label.textContent = `t = ${array.shape.length < 2 ? array.data[sample] : this.part(array, sample).map((t) => short(t, 3)).join(", ")}`;
   }
 
   // One sample's part of an array.
@@ -47,8 +56,9 @@ class Drawing {
         cell.classList.toggle("gone", away);
         if (cell.tagName === "rect") continue;
         cell.classList.toggle("strong", Math.abs(strength) > 0.55);
-        cell.querySelector(".v").textContent = value && known(name, i, false) ? short(value[i]) : "";
-        cell.querySelector(".g").textContent = slope && backward && known(name, i, true) ? `∂ ${short(slope[i])}` : "";
+        const below = cell.querySelector(".g"), inside = below || !backward ? value : slope;
+        cell.querySelector(".v").textContent = inside && known(name, i, inside === slope) ? short(inside[i], below ? 3 : 2) : "";
+        if (below) below.textContent = slope && backward && known(name, i, true) ? `∂ ${short(slope[i], 3)}` : "";
       }
     }
     for (const tile of this.svg.querySelectorAll(".tile"))
@@ -62,7 +72,7 @@ class Drawing {
     const at = (name, i) => this.cells.get(`${name} ${i}`);
     const own = about && this.place(about), target = own === null ? null : at(about.name, own);
     const ring = (cell, kind) => {
-      const round = cell.tagName !== "rect", side = round ? 25 : Number(cell.getAttribute("width")) / 2 + 2;
+      const round = cell.tagName !== "rect", side = round ? Number(cell.querySelector("circle").getAttribute("r")) + 3.5 : Number(cell.getAttribute("width")) / 2 + 2;
       this.add(this.marks, round ? "circle" : "rect", {
         class: kind,
         ...(round
@@ -90,7 +100,8 @@ class Drawing {
 
   line(from, to, backward) {
     const [x1, y1, x2, y2] = [from.dataset.x, from.dataset.y, to.dataset.x, to.dataset.y].map(Number);
-    const back = x2 < x1 ? -1 : 1, a = x1 + (from.tagName === "rect" ? 0 : 25 * back), b = x2 - (to.tagName === "rect" ? 0 : 25 * back);
+    const away = (cell) => (cell.tagName === "rect" ? 0 : Number(cell.querySelector("circle").getAttribute("r")) + 3.5);
+    const back = x2 < x1 ? -1 : 1, a = x1 + away(from) * back, b = x2 - away(to) * back;
     this.add(this.reads, "path", { class: backward ? "back" : "ahead", d: `M${a} ${y1}C${(a + b) / 2} ${y1} ${(a + b) / 2} ${y2} ${b} ${y2}` });
   }
 

@@ -23,7 +23,7 @@ let current = 0, whatIf = null, zoomed = 0;
 // What is known at a step: forward up to its entry, backward down to it, and everything after that.
 function knowledge(step) {
   const { about, phase } = step, own = drawing.place(about);
-  const last = about.name === "losses" || about.name === "loss" ? Infinity : rank(about.name);
+  const last = about.name === "loss" ? Infinity : rank(about.name);
   if (phase === "forward") {
     return (name, i, slope) => !slope && (rank(name) < last || (rank(name) === last && i <= own) || rank(name) === 0);
   }
@@ -40,6 +40,7 @@ function draw() {
   const sample = step.about.sample ?? data.focus.sample ?? 0;
   if (data.values) {
     const live = masked ? Object.fromEntries(order.map((name) => [name, whatIf.values[data.program.values[name]]])) : data.values;
+    if (replay) drawing.target(sample);
     const known = masked ? () => true : knowledge(step);
     drawing.paint(live, masked ? null : data.gradients, sample, known, backward && !masked, dropped);
   }
@@ -47,7 +48,7 @@ function draw() {
   markNeuron(step);
   find("#shown").dataset.word = backward && !masked ? "legend-slope" : "legend-value";
   find("#shown").textContent = word(find("#shown").dataset.word);
-  find("#live").textContent = masked ? word("live", masked) : "";
+  find("#live").textContent = masked ? word("live", masked, digits(whatIf.full), digits(whatIf.loss), signed(whatIf.loss - whatIf.full)) : "";
   if (target) follow(target);
 }
 
@@ -224,6 +225,10 @@ function verify() {
   replay = new Replay(data.program);
   if (replay.missing) return;
   outcome = checked(replay, data);
+  const losses = replay.run()[data.program.losses]; // the drawing's last column, which the trace holds as a step only
+  data.values[LAST] = losses;
+  data.gradients[LAST] = { shape: losses.shape, data: losses.data.map(() => 1) };
+  data.program.values[LAST] = data.program.losses;
   if (!outcome.ok || !Object.values(data.scores).some((by) => Object.keys(by).length)) return;
   find("#what-if").hidden = false;
   whatIf = new WhatIf(find("#what-if"), data, replay, say, draw);
