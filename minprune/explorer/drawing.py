@@ -6,7 +6,7 @@ what a step reads. A cell is found by ``data-v`` (the value's name) and ``data-i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from math import ceil, isqrt, prod
@@ -43,11 +43,11 @@ class Column:
     @property
     def radius(self) -> float:
         """Of its circles."""
-        return 20.0 if prod(self.shape) <= LARGE else 13.0
+        return 22.0 if prod(self.shape) <= LARGE else 13.0
 
     @property
     def spacing(self) -> float:
-        """From one circle to the next; below a large one there is room for its slope."""
+        """From one circle to the next."""
         return 52.0 if prod(self.shape) <= LARGE else 29.0
 
     def centre(self, i: int) -> tuple[float, float]:
@@ -111,10 +111,10 @@ def columns(network: Mapping[str, Any]) -> list[Column]:
 def _sized(column: Column) -> Column:
     """A column with the room that its cells take."""
     if column.is_circles:
-        return replace(column, width=40.0, height=column.spacing * prod(column.shape))
+        return replace(column, width=44.0, height=column.spacing * prod(column.shape))
     channels, rows, across = image(column.shape)
     side, shown = tile_side(rows, across), min(channels, CHANNELS)
-    return replace(column, width=max(across * side, 40.0), height=shown * (rows * side + 10) - 10)
+    return replace(column, width=max(across * side, 44.0), height=shown * (rows * side + 10) - 10)
 
 
 def _centred(found: list[Column]) -> list[Column]:
@@ -126,7 +126,9 @@ def _centred(found: list[Column]) -> list[Column]:
     return [replace(c, y=c.y + (tallest - heights[c.x]) / 2) for c in found]
 
 
-def picture(network: Mapping[str, Any], weights: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+def picture(
+    network: Mapping[str, Any], weights: Mapping[str, Any], labels: Mapping[str, str], values: Mapping[str, Any]
+) -> str:
     """The SVG.
 
     Parameters
@@ -137,6 +139,8 @@ def picture(network: Mapping[str, Any], weights: Mapping[str, Any], labels: Mapp
         Name of a dense node -> its W, as nested lists; they become lines.
     labels : mapping
         Name of a value -> what stands below its column.
+    values : mapping
+        Name of a value -> its numbers for the sample that is drawn, flat.
     """
     placed = {column.name: column for column in columns(network)}
     width = max(c.x + c.width for c in placed.values()) + 24
@@ -155,7 +159,7 @@ def picture(network: Mapping[str, Any], weights: Mapping[str, Any], labels: Mapp
         '</g><g id="reads"></g>',
     ]
     for column in placed.values():
-        parts.append(_column(column, owners, labels.get(column.name, "")))
+        parts.append(_column(column, owners, labels.get(column.name, ""), values[column.name]))
     return "".join([*parts, '<g id="marks"></g></svg>'])
 
 
@@ -197,50 +201,65 @@ def _band(start: Column, end: Column) -> str:
     )
 
 
-def _column(column: Column, owners: Mapping[tuple[str, int], tuple[str, int]], label: str) -> str:
+Owners = Mapping[tuple[str, int], tuple[str, int]]
+
+
+def _column(column: Column, owners: Owners, label: str, values: Sequence[float]) -> str:
     name = escape(column.name)
-    inside = "".join(_circles(column, owners) if column.is_circles else _squares(column, owners))
+    inside = "".join((_circles if column.is_circles else _squares)(column, owners, values))
     middle, foot = column.x + column.width / 2, column.y + column.height + 16
     hidden = image(column.shape)[0] - CHANNELS if len(column.shape) > 1 else 0
     more = f'<text class="small" x="{middle:g}" y="{foot + 28:g}">+ {hidden}</text>' if hidden > 0 else ""
     return (
         f'<g class="column" data-v="{name}">{inside}'
         f'<text class="name" x="{middle:g}" y="{foot:g}">{name}</text>'
-        f'<text class="small" x="{middle:g}" y="{foot + 14:g}">{escape(label)}</text>{more}</g>'
+        f'<text class="small below" x="{middle:g}" y="{foot + 14:g}">{escape(label)}</text>{more}</g>'
     )
 
 
-def _circles(column: Column, owners: Mapping[tuple[str, int], tuple[str, int]]) -> Iterator[str]:
-    r, small = column.radius, " little" if prod(column.shape) > LARGE else ""
+def _circles(column: Column, owners: Owners, values: Sequence[float]) -> Iterator[str]:
+    r, little = column.radius, " little" if prod(column.shape) > LARGE else ""
+    colours = _colours(values)
     for i in range(prod(column.shape)):
         x, y = column.centre(i)
-        slope = "" if small else f'<text class="g" x="{x:g}" y="{y + r + 9:g}"></text>'
+        slope = "" if little else f'<text class="g" x="{x:g}" y="{y + 12:g}"></text>'
+        value = f"{values[i]:.{2 if little else 3}g}".replace("-", "−")
         yield (
-            f'<g class="cell ball{small}" {_owned(column.name, i, owners)} data-i="{i}" data-x="{x:g}" data-y="{y:g}">'
-            f'<circle cx="{x:g}" cy="{y:g}" r="{r:g}"/><text class="v" x="{x:g}" y="{y + 4:g}"></text>{slope}</g>'
+            f'<g class="cell ball{little}" {_owned(column.name, i, owners)} data-i="{i}" data-x="{x:g}" data-y="{y:g}">'
+            f'<circle{colours[i]} cx="{x:g}" cy="{y:g}" r="{r:g}"/>'
+            f'<text class="v" x="{x:g}" y="{y + 4:g}">{value}</text>{slope}</g>'
         )
 
 
-def _squares(column: Column, owners: Mapping[tuple[str, int], tuple[str, int]]) -> Iterator[str]:
+def _squares(column: Column, owners: Owners, values: Sequence[float]) -> Iterator[str]:
     channels, rows, across = image(column.shape)
-    size = rows * across
-    flat = len(column.shape) <= 1
+    size, flat, colours = rows * across, len(column.shape) <= 1, _colours(values)
     for number, (i, x, y, side) in enumerate(column.cells()):
         if number >= ENTRIES:
-            return
+            break
         if not flat and i % size == 0:
             yield ("" if i == 0 else "</g>") + f'<g class="tile" {_owned(column.name, i // size, owners)}>'
         owner = _owned(column.name, i, owners) if flat else f'data-v="{escape(column.name)}"'
         middle = f'data-x="{x + side / 2:g}" data-y="{y + side / 2:g}"'
+        kind = colours[i].replace(' class="neg"', "")
         yield (
-            f'<rect class="cell" {owner} data-i="{i}" {middle} x="{x:g}" y="{y:g}" '
-            f'width="{side:g}" height="{side:g}"/>'
+            f'<rect class="cell{" neg" if "neg" in colours[i] else ""}"{kind} {owner} data-i="{i}" {middle} '
+            f'x="{x:g}" y="{y:g}" width="{side:g}" height="{side:g}"/>'
         )
     if not flat:
         yield "</g>"
 
 
-def _owned(value: str, channel: int, owners: Mapping[tuple[str, int], tuple[str, int]]) -> str:
+def _colours(values: Sequence[float]) -> list[str]:
+    """How strongly, and in which of two colours, every cell is filled: against the largest of its column."""
+    largest = max(map(abs, values), default=0) or 1
+    return [
+        (' class="neg"' if value < 0 else "") + (f' style="--s:{abs(value) / largest:.2f}"' if value else "")
+        for value in values
+    ]
+
+
+def _owned(value: str, channel: int, owners: Owners) -> str:
     """The attributes that say which value and whose neuron a cell is."""
     group, neuron = owners.get((value, channel), ("", -1))
     owner = f' data-group="{escape(group)}" data-neuron="{neuron}"' if neuron >= 0 else ""

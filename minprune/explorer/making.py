@@ -16,7 +16,7 @@ from ..pruning.deciding import Strategy
 from ..pruning.plan import Plan
 from ..tracing import Focus, Trace, trace
 from .content import content, to_script
-from .drawing import picture
+from .drawing import LOSSES, picture
 from .steps import steps_html
 from .words import WORDS, both
 
@@ -108,12 +108,19 @@ def page_of(found: Trace, title: str) -> str:
         "about": _about(data),
         "total": str(len(data["steps"])),
         "style": _asset("page.css") + _tags(),
-        "picture": picture(network, weights, labels),
+        "picture": picture(network, weights, labels, _drawn(found)),
         "steps": steps_html(data),
         "data": to_script(content(data)),
         "script": "\n".join(_asset(name) for name in SCRIPTS),
     }
     return _filled(_asset("page.html"), parts)
+
+
+def _drawn(found: Trace) -> dict[str, list[float]]:
+    """Every value of the sample that is drawn, and its loss."""
+    n = found.focus.sample or 0
+    values = {name: tensor.value[n].ravel().tolist() for name, tensor in found.walk.values.items()}
+    return values | {LOSSES: [float(found.walk.losses.value[n])]}
 
 
 def _filled(template: str, parts: Mapping[str, str]) -> str:

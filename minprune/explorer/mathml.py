@@ -62,7 +62,7 @@ class _Reader:
             if token in BREAKS and depth <= deepest and found and self.tokens[self.at - 1] == " ":
                 yield found
                 found = ""
-            depth += (token in ("(", "[")) - (token in (")", "]"))
+            depth += (token in "([") - (token in ")]")
             found += self.scripts(self.atom())
         if found:
             yield found
@@ -112,7 +112,13 @@ class _Reader:
             return self.number(token)
         if token.isalpha():
             return f"<mi>{token}</mi>"
-        return f"<mo>{'−' if token == '-' else escape(token)}</mo>"
+        return self.minus() if token == "-" else f"<mo>{escape(token)}</mo>"
+
+    def minus(self) -> str:
+        """A minus between two summands, or the sign of what follows: then there is no room behind it."""
+        earlier = [token for token in self.tokens[: self.at - 1] if token != " "]
+        is_sign = not earlier or earlier[-1] in ("(", "[", "{", ",", "=", r"\approx", r"\cdot", r"\to")
+        return f'<mo{" form=prefix" if is_sign else ""}>−</mo>'
 
     def number(self, token: str) -> str:
         """All digits that follow each other."""

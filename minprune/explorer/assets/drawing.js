@@ -26,7 +26,7 @@ class Drawing {
   target(sample) {
     const { program } = this.data, step = program.ops.find((op) => op.output === program.losses);
     const array = program.arrays[step.inputs.t];
-    const label = this.svg.querySelector(`.column[data-v="${LAST}"] .small`);
+    const label = this.svg.querySelector(`.column[data-v="${LAST}"] .below`);
     label.textContent = `t = ${array.shape.length < 2 ? array.data[sample] : this.part(array, sample).map((t) => short(t, 3)).join(", ")}`;
   }
 
@@ -58,7 +58,8 @@ class Drawing {
         cell.classList.toggle("strong", Math.abs(strength) > 0.55);
         const below = cell.querySelector(".g"), inside = below || !backward ? value : slope;
         cell.querySelector(".v").textContent = inside && known(name, i, inside === slope) ? short(inside[i], below ? 3 : 2) : "";
-        if (below) below.textContent = slope && backward && known(name, i, true) ? `∂ ${short(slope[i], 3)}` : "";
+        if (below) below.textContent = slope && backward && known(name, i, true) ? `∂ ${short(slope[i], 2)}` : "";
+        cell.classList.toggle("two", Boolean(below && below.textContent));
       }
     }
     for (const tile of this.svg.querySelectorAll(".tile"))
@@ -82,6 +83,8 @@ class Drawing {
     };
     const read = Object.entries(reads || {}).flatMap(([name, places]) => places.map((i) => [name, i]));
     const cells = read.map(([name, i]) => at(name, i)).filter((cell) => cell && cell !== target);
+    this.reads.classList.toggle("many", cells.length > 12);
+    this.marks.classList.toggle("many", cells.length > 12);
     const ends = target ? [target] : cells.slice(0, 1);
     for (const cell of cells) {
       ring(cell, "read");

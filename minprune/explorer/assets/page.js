@@ -150,7 +150,7 @@ function zoom() {
   });
   grid.addEventListener("keydown", (event) => walk(event, grid));
   box.append(head, hint, grid, Object.assign(document.createElement("div"), { className: "product" }));
-  magnify(0);
+  magnify(Math.max(terms.findIndex((term) => Math.abs(term.value) === largest), 0));
 }
 
 // Arrow keys go from square to square.
@@ -237,7 +237,7 @@ function verify() {
     const cell = event.target.closest("[data-neuron]");
     if (cell) whatIf.toggle(cell.dataset.group, Number(cell.dataset.neuron));
   });
-  find("#count").addEventListener("input", () => whatIf.compute());
+  find("#count").addEventListener("input", () => whatIf.recount());
 }
 
 function tellCheck() {

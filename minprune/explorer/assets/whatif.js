@@ -15,15 +15,17 @@ class WhatIf {
     this.groups = data.network.groups.filter((group) => Object.values(data.scores).some((by) => group.name in by));
     this.neurons = this.groups.flatMap((group) => Array.from({ length: group.size }, (_, j) => [group.name, j]));
     this.full = replay.loss();
+    this.answers = this.neurons.map(([group, j]) => replay.answers(group, j, {}));
+    this.truth = this.neurons.map(([group, j]) => replay.loss({ [group]: [j] }) - this.full);
     this.body = root.querySelector("tbody");
     this.rules(root.querySelector("#rules"));
     const count = root.querySelector("#count");
     count.max = this.neurons.length - 1;
     count.value = Math.min(2, this.neurons.length - 1);
-    root.querySelector("#apply").addEventListener("click", () => this.apply(Number(count.value)));
+    root.querySelector("#apply").addEventListener("click", () => this.set(this.lowest(this.rule)));
     root.querySelector("#restore").addEventListener("click", () => this.set({}));
     this.neurons.forEach(([group, j], i) => this.row(group, j, i));
-    this.compute();
+    this.recount();
   }
 
   rules(list) {
@@ -38,7 +40,7 @@ class WhatIf {
       const code = document.createElement("code"), kind = document.createElement("small");
       code.textContent = name;
       if (KINDS[name]) kind.dataset.word = KINDS[name];
-      label.append(radio, code, kind);
+      label.append(radio, code, kind, Object.assign(document.createElement("output"), { htmlFor: "count" }));
       list.append(label);
     }
   }
@@ -69,16 +71,33 @@ class WhatIf {
     this.set({ ...this.gone, [group]: this.isGone(group, j) ? others : [...others, j] });
   }
 
-  // Mask those that the chosen rule, asked of the whole network, puts lowest; ties go to the lower index.
-  apply(count) {
-    const whole = this.scored({});
-    const ranked = this.neurons.map((neuron, i) => [whole.scores[i], i]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  // The scores of a rule, asked of the whole network.
+  whole(name) {
+    if (name === "leave_one_out") return this.truth;
+    if (name in RULES) return this.answers.map(RULES[name]);
+    return this.neurons.map(([group, j]) => Number((this.data.scores[name][group] || [])[j]));
+  }
+
+  count() {
+    const asked = Math.floor(Number(this.root.querySelector("#count").value)) || 0;
+    return Math.min(Math.max(asked, 0), this.neurons.length - 1);
+  }
+
+  // Those that a rule puts lowest, as {group: [j]}.
+  lowest(name) {
     const gone = {};
-    for (const [, i] of ranked.slice(0, count)) {
+    for (const i of ranked(this.whole(name)).slice(0, this.count())) {
       const [group, j] = this.neurons[i];
       (gone[group] = gone[group] || []).push(j);
     }
-    this.set(gone);
+    return gone;
+  }
+
+  // What every rule's choice of so many would do to the loss.
+  recount() {
+    for (const label of this.root.querySelectorAll("#rules label"))
+      label.querySelector("output").textContent = signed(this.replay.loss(this.lowest(label.querySelector("input").value)) - this.full);
+    this.compute();
   }
 
   set(gone) {
@@ -115,9 +134,7 @@ class WhatIf {
   show(costs, scores) {
     const scale = (list) => Math.max(...list.filter(Number.isFinite).map(Math.abs), 1e-300);
     const [most, dearest] = [scale(scores), scale(costs)];
-    const order = scores.map((score, i) => [score, i]).filter(([score]) => !Number.isNaN(score));
-    order.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    const next = new Set(order.slice(0, Number(this.root.querySelector("#count").value)).map(([, i]) => i));
+    const next = new Set(ranked(scores).slice(0, this.count()));
     const sample = this.data.focus.sample || 0;
     this.neurons.forEach(([group, j], i) => {
       const row = this.body.rows[i], away = this.isGone(group, j), button = row.querySelector("button");
@@ -155,6 +172,10 @@ class WhatIf {
     return average(found);
   }
 }
+
+// The places of scores, lowest first; ties go to the lower index, and those that are no longer there are left out.
+const ranked = (scores) =>
+  scores.map((_, i) => i).filter((i) => !Number.isNaN(scores[i])).sort((a, b) => (scores[a] < scores[b] ? -1 : scores[a] > scores[b] ? 1 : a - b));
 
 const digits = (value, count = 6) =>
   Number.isFinite(value) ? String(Number(value.toPrecision(count))).replaceAll("-", "−") : value > 0 ? "+∞" : "−∞";
