@@ -130,7 +130,7 @@ class _Reader:
     def command(self, name: str) -> str:
         """What a command stands for."""
         if name in ACCENTS:
-            return f'<mover accent="true">{self.argument()}<mo>{MARKS[name]}</mo></mover>'
+            return f'<mover>{self.argument()}<mo>{MARKS[name]}</mo></mover>'
         if name in ("mathrm", "text"):
             return f"<mtext>{self.upright()}</mtext>"
         if name == "frac":

@@ -57,6 +57,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "在这里或图中选择神经元：它们被固定为零，页面重新运行整个网络。每个神经元旁边是规则给出的价值，以及移除它的真实代价。",
     ),
     "rule": ("Rule", "规则"),
+    "rules": (
+        "Rule, and how the loss changes when the neurons that it puts lowest leave",
+        "规则，以及移除它评分最低的神经元后损失的变化",
+    ),
     "rule-printed": ("as the document prints it", "文档原文"),
     "rule-modulus": ("printed, with the modulus it needs", "原文加绝对值"),
     "rule-taylor": ("corrected: size of the change", "修正：变化的大小"),

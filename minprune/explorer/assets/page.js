@@ -183,6 +183,7 @@ function magnify(i) {
   const sign = (text) => product.append(Object.assign(document.createElement("i"), { textContent: text }));
   if (names.length) names.forEach((name, k) => (k && sign("·"), piece(name, digits(factors[k], 10))));
   else piece(label, plugged);
+  if (names.length === 1) return;
   sign("=");
   piece(names.length ? label : "", digits(value, 10));
 }
