@@ -160,8 +160,14 @@ SENTENCES = {
     "masked ≡ removed": "屏蔽 ≡ 移除",
 }
 PATTERNS = [
-    (r"How the loss answers to (\S+): from how it answers to (\S+) \(g\)", r"损失对 \1 的反应：由损失对 \2 的反应 (g) 推得"),
-    (r"How the loss answers to (\S+): it answers to itself with slope g = 1", r"损失对 \1 的反应：损失对自身的斜率 g = 1"),
+    (
+        r"How the loss answers to (\S+): from how it answers to (\S+) \(g\)",
+        r"损失对 \1 的反应：由损失对 \2 的反应 (g) 推得",
+    ),
+    (
+        r"How the loss answers to (\S+): it answers to itself with slope g = 1",
+        r"损失对 \1 的反应：损失对自身的斜率 g = 1",
+    ),
     (r"; L is the mean over the samples\.", "；L 是各样本的平均。"),
     (r"(\S+) is read by (.+): what comes back from all of them is added\.", r"\1 被 \2 读取：从它们传回的都要相加。"),
     (r"They make (.+)\.", r"它们产生 \1。"),

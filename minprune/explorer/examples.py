@@ -33,9 +33,7 @@ def digits_pages(folder: Path) -> list[Path]:
     list of Path
     """
     mlp = Sequential(Dense(64, 16), ReLU(), Dense(16, 10), rng=0)
-    cnn = Sequential(
-        *(Conv2d(1, 6, 3), ReLU(), MaxPool2d(2), Flatten(), Dense(54, 10)), rng=0, input_shape=(1, 8, 8)
-    )
+    cnn = Sequential(*(Conv2d(1, 6, 3), ReLU(), MaxPool2d(2), Flatten(), Dense(54, 10)), rng=0, input_shape=(1, 8, 8))
     return [
         _page(folder / "explore-mlp.html", mlp, digits(), "dense1", "Handwritten digits, 64-16-10"),
         _page(folder / "explore-cnn.html", cnn, digits(flat=False), "conv1", "Handwritten digits, six filters"),

@@ -118,7 +118,7 @@ class _Reader:
         """A minus between two summands, or the sign of what follows: then there is no room behind it."""
         earlier = [token for token in self.tokens[: self.at - 1] if token != " "]
         is_sign = not earlier or earlier[-1] in ("(", "[", "{", ",", "=", r"\approx", r"\cdot", r"\to")
-        return f'<mo{" form=prefix" if is_sign else ""}>−</mo>'
+        return f"<mo{' form=prefix' if is_sign else ''}>−</mo>"
 
     def number(self, token: str) -> str:
         """All digits that follow each other."""
@@ -130,7 +130,7 @@ class _Reader:
     def command(self, name: str) -> str:
         """What a command stands for."""
         if name in ACCENTS:
-            return f'<mover>{self.argument()}<mo>{MARKS[name]}</mo></mover>'
+            return f"<mover>{self.argument()}<mo>{MARKS[name]}</mo></mover>"
         if name in ("mathrm", "text"):
             return f"<mtext>{self.upright()}</mtext>"
         if name == "frac":

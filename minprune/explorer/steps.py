@@ -32,7 +32,9 @@ def steps_html(trace: Mapping[str, Any]) -> str:
         numbered = [(number, step) for number, step in enumerate(steps, 1) if step["phase"] == phase]
         if numbered:
             rules = _first_with_rule(numbered)
-            inside = "".join(_step(number, step, len(steps), trace["sources"], rules[number]) for number, step in numbered)
+            inside = "".join(
+                _step(number, step, len(steps), trace["sources"], rules[number]) for number, step in numbered
+            )
             parts.append(f'<section class="phase" data-phase="{phase}"><h3>{both(phase)}</h3>{inside}</section>')
     return "".join(parts)
 
@@ -48,9 +50,7 @@ def _first_with_rule(numbered: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[
     return found
 
 
-def _step(
-    number: int, step: Mapping[str, Any], total: int, sources: Sequence[Mapping[str, Any]], first: int
-) -> str:
+def _step(number: int, step: Mapping[str, Any], total: int, sources: Sequence[Mapping[str, Any]], first: int) -> str:
     """One step; the script copies its rule from the first step that has it."""
     title, says = step["title"], step["says"]
     head = (

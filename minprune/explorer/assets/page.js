@@ -190,8 +190,8 @@ function magnify(i) {
 
 function keys(event) {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
-  const inside = event.target.closest("input, textarea, select");
-  if (inside && inside.id !== "slider") return;
+  const inside = event.target.closest("input"), arrow = event.key.startsWith("Arrow");
+  if (inside && (inside.type === "number" || (inside.type === "radio" && arrow))) return; // they have a use for it
   const to = {
     ArrowRight: current + 2, ArrowLeft: current, PageDown: current + 11, PageUp: current - 9, Home: 1, End: steps.length,
   }[event.key];
