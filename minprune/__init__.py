@@ -48,6 +48,7 @@ _HOMES = {
     "choosing.search": ("choose",),
     "explaining.explanation": ("explain",),
     "tracing": ("trace", "Focus"),
+    "explorer": ("explore",),
     "verification": ("verify",),
     "formats": ("save", "load"),
     "formats.state_dicts": ("load_weights", "weight_mapping"),

@@ -340,6 +340,25 @@ def _step(add: Adder) -> None:
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
 
 
+def _explore(add: Adder) -> None:
+    add("model", nargs="?", help="a saved network (.npz); without one, the document's example")
+    add("--data", help=f"{DATA}; the example needs none")
+    add("--linear", action="store_true", help="the document's example with a linear output")
+    add("--sample", type=int, help="the training sample that is drawn, from 0 (0)")
+    add("--samples", type=_count, default=8, help="how many, from that one on, the loss is a mean of (8)")
+    add(
+        "--layer",
+        help="follow only the neurons that this layer makes (all, of a network of at most 100 numbers; else neuron 0 of "
+        "the first)",
+    )
+    add("--neuron", type=int, help="follow only this one of them, from 0")
+    add("--criteria", type=lambda text: text.split(","), help="scores (the document's, taylor, truth)")
+    add("--remove", type=_amount, help="the fraction that goes (0.5; of the example two neurons), or by group")
+    add("--seed", type=_seed, default=0, help="for criteria that draw (0)")
+    add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
+    add("-o", "--output", default="page.html", help="the page (page.html)")
+
+
 def _data(add: Adder) -> None:
     add("name", nargs="?", help="which set to fetch; without one, list those that are known")
 
@@ -403,6 +422,11 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
         "Follow a network number by number: forward, backward, scores, removal.",
         "minprune step model.npz digits --sample 3 --layer dense1 --neuron 2",
         _step,
+    ),
+    "explore": (
+        "Write a network as one web page: step through it, switch neurons off and see what it costs.",
+        "minprune explore model.npz --data digits --layer dense1 --neuron 2 -o page.html",
+        _explore,
     ),
     "formulas": ("Print the formula sheet from the ops' own records.", "minprune formulas --op affine", _formulas),
     "data": ("Fetch a data set from its home.", "minprune data", _data),

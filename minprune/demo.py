@@ -10,6 +10,7 @@ import numpy as np
 
 from . import plots, studies
 from .comparison import Comparison, compare
+from .explorer.examples import digits_pages
 from .files import atomic_write
 from .formats import save
 from .reports import table
@@ -29,7 +30,8 @@ def run(folder: Path, seeds: int = 5, progress: bool = True) -> tuple[str, dict[
     Parameters
     ----------
     folder : path
-        Gets ``dense.npz``, ``pruned.npz``, ``plan.json``, ``report.txt``, ``report.json`` and the figures.
+        Gets ``dense.npz``, ``pruned.npz``, ``plan.json``, ``report.txt``, ``report.json`` the figures, and two
+        pages to explore: ``explore-mlp.html`` and ``explore-cnn.html``.
     seeds : int
         How many networks to train.
     progress : bool
@@ -51,6 +53,7 @@ def run(folder: Path, seeds: int = 5, progress: bool = True) -> tuple[str, dict[
     save(small, folder / "pruned.npz")
     pruned.plan.save(folder / "plan.json")
     _draw(study, comparison, folder)
+    digits_pages(folder)
     text, content = _report(study, comparison, folder)
     for name, written in (("report.txt", text), ("report.json", json.dumps(content, indent=1))):
         with atomic_write(folder / name) as file:
@@ -121,6 +124,7 @@ def _report(study: studies.DigitsStudy, comparison: Comparison, folder: Path) ->
             str(comparison),
             f"{study.pruned[SHOWN][0].outcomes[REPAIR].net.certificate} (taken before the repair)",
             f"Figures and networks are in {folder}; look at gains.png first, then scores-dense1.png.",
+            "To see two small networks at work, and switch neurons off: open explore-mlp.html and explore-cnn.html there.",
         )
     )
     content = {

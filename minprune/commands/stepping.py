@@ -25,7 +25,7 @@ HELP = "n next · p back · 12 Enter or 12 g: to step 12 · g first · G last ·
 
 def step(args: Namespace) -> Outcome:
     """Follow a network, step by step or all at once."""
-    net, x, y, loss = _network_and_samples(args)
+    net, x, y, loss = network_and_samples(args)
     amount = args.remove
     worked_default = args.model is None and amount is None
     strategy = Global(2) if worked_default else fraction_of(0.5 if amount is None else amount, "global")
@@ -46,8 +46,8 @@ def _introduced(found: Trace, args: Namespace) -> str:
     return f"{args.model}: {sample}\n\n{found.to_text()}"
 
 
-def _network_and_samples(args: Namespace) -> tuple[Graph, Any, Any, str | None]:
-    """The document's example with its sample, or a saved network with one of its training samples."""
+def network_and_samples(args: Namespace, samples: int = 1) -> tuple[Graph, Any, Any, str | None]:
+    """The document's example with its sample, or a saved network with so many training samples from one on."""
     if args.model is None:
         if args.sample is not None:
             raise DataError("the document's example has one sample; leave --sample out, or name a network and data")
@@ -62,7 +62,7 @@ def _network_and_samples(args: Namespace) -> tuple[Graph, Any, Any, str | None]:
     n = args.sample or 0
     if not 0 <= n < count(x):
         raise DataError(f"{args.data}: no training sample {n}; expected 0 to {count(x) - 1}")
-    return net, rows(x, slice(n, n + 1)), y[n : n + 1], None
+    return net, rows(x, slice(n, n + samples)), y[n : n + samples], None
 
 
 @dataclass

@@ -53,7 +53,7 @@ def _lines(step: Step, columns: int) -> list[str]:
         lines += ["", *_folded(to_unicode(step.formula), 4, columns), *_where(step, columns)]
     lines += ["", *_equation(step, columns), *_details(step, columns)]
     if step.source is not None:
-        source = f"{step.source.file}:{step.source.line}  {_telling_line(step.source.code)}"
+        source = f"{step.source.file}:{step.source.line}  {telling_line(step.source.code)}"
         lines += ["", source if len(source) <= columns else f"{source[: columns - 2]} …"]
     return lines
 
@@ -181,7 +181,7 @@ def _near_boundary(order: Sequence[dict[str, object]], i: int) -> bool:
     return abs(i - last) <= LISTED
 
 
-def _telling_line(code: str) -> str:
+def telling_line(code: str) -> str:
     """Of a short function the line that returns, of a longer one its name."""
     lines = [line.strip() for line in code.splitlines() if not line.strip().startswith("@")]
     returns = [line for line in lines if line.startswith("return ")]
