@@ -52,7 +52,7 @@ def _stored(folder: Path) -> tuple[list[Any], list[Any]]:
 
 
 def judged(op: str, model: Any, inputs: list[Any], outputs: list[Any], folder: Path) -> tuple[str, str]:
-    """("passed" | "refused" | "wrong", why): with all inputs computed, else with those behind the first as constants."""
+    """("passed" | "refused" | "wrong", why): all inputs computed, else those behind the first as constants."""
     why = ""
     for frozen in (False, True):
         names = [value.name for value in model.graph.input]

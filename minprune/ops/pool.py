@@ -63,12 +63,17 @@ def avg_pool_grad(g: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding:
     return unpad(bar, padding)
 
 
+def _gaps(c: Call) -> Sizes:
+    """How far apart a window's entries lie: 1, unless it says otherwise."""
+    return c.dilation or (1,) * len(c.kernel)
+
+
 def _window(c: Call, index: tuple[int, ...], fill: float) -> list[tuple[str, Any]]:
     """The entries that one output entry looks at, each with its label."""
     n, channel, *place = index
     image = pad(c.x, c.padding, fill)
     corners = [p * s for p, s in zip(place, c.stride, strict=True)]
-    steps = [range(0, k * d, d) for k, d in zip(c.kernel, c.dilation, strict=True)]
+    steps = [range(0, k * d, d) for k, d in zip(c.kernel, _gaps(c), strict=True)]
     entries = [tuple(a + step for a, step in zip(corners, entry, strict=True)) for entry in product(*steps)]
     return [(entry_label(channel, at, c.padding), image[(n, channel, *at)]) for at in entries]
 
@@ -83,24 +88,24 @@ class MaxPool(Op):
     Examples
     --------
     >>> from minprune.tensor import apply
-    >>> apply(MaxPool, np.array([[[1.0, 5.0, 2.0, 2.0]]]), kernel=(2,), stride=(2,), padding=(0,), dilation=(1,))
+    >>> apply(MaxPool, np.array([[[1.0, 5.0, 2.0, 2.0]]]), kernel=(2,), stride=(2,), padding=(0,))
     array([[[5., 2.]]])
     """
 
     name = "max_pool"
     args = ("x",)
-    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1)}
+    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": ()}
     formula = r"y_p = \max_k\, x_{s p + d k - r}"
     shapes = "x (N, C, H, W) -> y (N, C, H', W')"
     kink = "at a tie the gradient goes to the first entry of the window, in row order"
     combine = "max"
 
     def forward(c: Call) -> Array:
-        return max_pool(c.x, c.kernel, c.stride, c.padding, c.dilation)
+        return max_pool(c.x, c.kernel, c.stride, c.padding, _gaps(c))
 
     @rule(r"\bar{x}_q = \sum_p g_p\,[\,q = \mathrm{first\ argmax\ of\ window}\ p\,]")
     def grad_x(c: Call, g: Array) -> Array:
-        return max_pool_grad(g, c.x, c.out, c.kernel, c.stride, c.padding, c.dilation)
+        return max_pool_grad(g, c.x, c.out, c.kernel, c.stride, c.padding, _gaps(c))
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         return [Term(label, (value,)) for label, value in _window(c, index, -np.inf)]
@@ -109,29 +114,29 @@ class MaxPool(Op):
 class AvgPool(Op):
     r"""The mean of each window.
 
-    $y_p = \frac{1}{K} \sum_k x_{s p + d k - r}$ over the K entries of the window, which lie d apart; padding counts as zeros.
+    $y_p = \frac{1}{K} \sum_k x_{s p + d k - r}$ over the K entries of the window, d apart; padding counts as zeros.
 
     Source: LeCun et al. 1998, *Gradient-based learning applied to document recognition*, section II.B.
 
     Examples
     --------
     >>> from minprune.tensor import apply
-    >>> apply(AvgPool, np.array([[[1.0, 5.0, 2.0, 2.0]]]), kernel=(2,), stride=(2,), padding=(0,), dilation=(1,))
+    >>> apply(AvgPool, np.array([[[1.0, 5.0, 2.0, 2.0]]]), kernel=(2,), stride=(2,), padding=(0,))
     array([[[3., 2.]]])
     """
 
     name = "avg_pool"
     args = ("x",)
-    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": (1, 1)}
+    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": ()}
     formula = r"y_p = \frac{1}{K} \sum_k x_{s p + d k - r}"
     shapes = "x (N, C, H, W) -> y (N, C, H', W')"
 
     def forward(c: Call) -> Array:
-        return avg_pool(c.x, c.kernel, c.stride, c.padding, c.dilation)
+        return avg_pool(c.x, c.kernel, c.stride, c.padding, _gaps(c))
 
     @rule(r"\bar{x}_q = \frac{1}{K} \sum_{(p,k):\, s p + d k - r = q} g_p")
     def grad_x(c: Call, g: Array) -> Array:
-        return avg_pool_grad(g, c.x.shape, c.kernel, c.stride, c.padding, c.dilation)
+        return avg_pool_grad(g, c.x.shape, c.kernel, c.stride, c.padding, _gaps(c))
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         share = divide(np.ones((), c.x.dtype), prod(c.kernel))
