@@ -131,13 +131,18 @@ def batch_norm(t: Translator, node: OnnxNode) -> None:
     t.make(node, layer, t.plain(x), origins={n: node.inputs[p] for p, n in enumerate(names, 1)}, **arrays)
 
 
+def _read_once(t: Translator, name: str) -> bool:
+    """Whether a value has one reader, those apart that only hand it on under another name, as a Transpose does."""
+    names = [other for other, held in t.held.items() if held.name == name]
+    return sum(t.readers[other] for other in names) - (len(names) - 1) == 1
+
+
 def with_bias(t: Translator, node: OnnxNode, x: Held, constant: Array, origin: str) -> bool:
     """Make the constant that is added to a weighted sum its bias, where nobody else reads the sum; say if it was so."""
     made = t.nodes.get(x.name)
-    name = node.inputs[0] if node.inputs[0] in t.held else node.inputs[1]
-    if made is None or x.name != name or t.readers[name] != 1 or not isinstance(made.layer, Dense | Conv2d):
+    if made is None or not isinstance(made.layer, Dense | Conv2d) or made.layer.bias or not _read_once(t, x.name):
         return False
-    if made.layer.bias or prod(constant.shape) not in (1, constant.shape[0]):
+    if prod(constant.shape) not in (1, constant.shape[0]):
         return False
     W = t.arrays.pop(f"{x.name}.W")
     del t.nodes[x.name]
