@@ -272,7 +272,7 @@ def _power(step: Step, x: Interval) -> Interval:
         raise StructureError(f"{step.name}: its input may reach 0, and a negative power of that has no bounds")
     low, high = (np.where(p == np.floor(p), end, np.maximum(end, 0)) for end in (x.low, x.high))
     at = [end**p for end in (low, high, np.minimum(np.maximum(0, low), high))]
-    bounds = Interval(reduce(np.minimum, at), reduce(np.maximum, at), x.varies & (p != 0))
+    bounds = Interval(reduce(np.minimum, at), reduce(np.maximum, at), np.asarray(x.varies & (p != 0), dtype=bool))
     return step.moved(bounds, bounds.magnitude, 16)
 
 
