@@ -237,7 +237,7 @@ def _attention() -> Graph:
         "y": (D(5, 2), "g"),
     }
     net = _graph(nodes, input_shape=(2, 4))
-    net.buffers["r.p"] = np.array([[0.5], [3.0], [2.0], [1.5], [0.0]])
+    net.buffers["r.p"] = np.array([[0.5], [3.0], [2.0], [1.5], [1.0]])
     return net
 
 

@@ -260,7 +260,7 @@ def _matrices(step: Step, a: Interval, b: Interval) -> Interval:
     """A product of matrices by middles and radii: |a b − a_m b_m| ≤ |a_m| b_r + a_r |b_m| + a_r b_r."""
     (a_m, a_r), (b_m, b_r) = (((x.low + x.high) / 2, (x.high - x.low) / 2) for x in (a, b))
     middle, radius = a_m @ b_m, np.abs(a_m) @ b_r + a_r @ np.abs(b_m) + a_r @ b_r
-    varies = a.varies.any(axis=-1, keepdims=True) | b.varies.any(axis=-2, keepdims=True)
+    varies = np.asarray(a.varies.any(axis=-1, keepdims=True) | b.varies.any(axis=-2, keepdims=True))
     bounds = Interval(middle - radius, middle + radius, varies)
     return step.moved(bounds, a.magnitude @ b.magnitude, 4 * a.low.shape[-1] + 16)
 
