@@ -187,6 +187,8 @@ class _Walk:
             return ids[0]
         if layer.flow in ("new", "conv"):
             return self.follow_weights(name, node, layer, ids[0])
+        if layer.flow == "mixed":
+            return self.follow_mixed(name, ids)
         out = ids[0]
         if layer.flow == "blocks":
             out = np.repeat(out, prod(self.shapes[node.inputs[0]][1:]))
@@ -198,6 +200,13 @@ class _Walk:
             self.bind(out, f"{name} computes with all of them at once")
         self.touch("carried", name, layer.carries, out)
         return out
+
+    def follow_mixed(self, name: str, ids: list[Ids]) -> Ids:
+        """What is computed from all of them at once: they stay, and the result has nobody's neurons."""
+        self.bind(np.concatenate(ids), f"{name} computes with all of them at once")
+        mixed = self.fresh(name, self.shapes[name][0])
+        self.bind(mixed, f"{name} mixes neurons in them")
+        return mixed
 
     def follow_rearranged(self, name: str, node: Node, layer: Any, ids: Ids) -> Ids:
         """Move the identity of every single entry as the entry moves: where a row has but one, it has a neuron."""

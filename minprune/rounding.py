@@ -40,6 +40,7 @@ from .layers import (
     HardSigmoid,
     Layer,
     LogSoftmax,
+    MatMul,
     Softmax,
 )
 from .nn import Graph
@@ -106,6 +107,8 @@ def committed(layer: Layer, own: Mapping[str, Array], xs: Sequence[Array], y: Ar
         return _gamma(window + 1, u) * layer.forward(own, *sizes)
     if isinstance(layer, Add):
         return _gamma(len(xs) - 1, u) * layer.forward(own, *sizes)
+    if isinstance(layer, MatMul):
+        return _gamma(xs[0].shape[-1] + 1, u) * layer.forward(own, *sizes)
     if isinstance(layer, Softmax):  # a sum over all classes; and what x − max x loses is multiplied by its exponential
         return _gamma(ELEMENTARY + y.shape[1] + 2 * float(sizes[0].max()), u) * y
     if isinstance(layer, LogSoftmax):  # three differences, and the logarithm of a sum over all classes

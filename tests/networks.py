@@ -22,9 +22,11 @@ from minprune.layers import (
     Gate,
     HardSigmoid,
     LogSoftmax,
+    MatMul,
     MaxPool1d,
     Multiply,
     Pad,
+    Power,
     PReLU,
     Rearrange,
     Scale,
@@ -218,6 +220,27 @@ def _squeezed_and_excited() -> Graph:
     return _graph(nodes, input_shape=(2, 3, 3))
 
 
+def _attention() -> Graph:
+    """Every place looks at every other; the sums through which they do that bind their neurons."""
+    nodes = {
+        "q": (Conv1d(2, 3, 1), "x"),
+        "k": (Conv1d(2, 3, 1), "x"),
+        "t": (Rearrange((1, 0), (-1, 3)), "k"),
+        "s": (MatMul(), "t", "q"),
+        "w": (mp.Softmax(), "s"),
+        "v": (Conv1d(2, 4, 1), "x"),
+        "a": (MatMul(), "v", "w"),
+        "h": (Conv1d(4, 5, 1), "a"),
+        "p": (Softplus(), "h"),
+        "r": (Power((5, 1)), "p"),
+        "g": (mp.GlobalAvgPool2d(), "r"),
+        "y": (D(5, 2), "g"),
+    }
+    net = _graph(nodes, input_shape=(2, 4))
+    net.buffers["r.p"] = np.array([[0.5], [3.0], [2.0], [1.5], [1.0]])
+    return net
+
+
 def _constants() -> Graph:
     """A constant for all, one for every channel, one for every place."""
     layers = (Scale((1, 1)), Conv1d(2, 4, 3), Shift((4, 1)), Pad((1,), (2,), 0.5), Clip(-1.0, 2.0), MaxPool1d(2))
@@ -288,6 +311,7 @@ EXAMPLES: dict[str, Callable[[], Graph]] = {
     "gate that is added": _gate_that_is_added,
     "squeezed and excited": _squeezed_and_excited,
     "constants": _constants,
+    "attention, powers": _attention,
     "curves": lambda: _seq(
         *(D(3, 4), ELU(1.5, 1.25), D(4, 4), GELU(), D(4, 3), Softplus(), D(3, 4), PReLU(4), D(4, 3), Erf(), D(3, 3)),
         LogSoftmax(),

@@ -18,7 +18,6 @@ from minprune.formats.onnx_files.rules import RULES
 
 # Casts are taken over only where they cast to what a value is.
 OPS = set(RULES) - {"Cast"}
-ELEMENTWISE = OPS - {"Gemm", "MatMul", "Softmax", "LogSoftmax", "Split", "Gather", "Slice", "Concat", "Squeeze"}
 FLOATS = (np.float16, np.float32, np.float64)
 
 
@@ -53,12 +52,7 @@ def _stored(folder: Path) -> tuple[list[Any], list[Any]]:
 
 
 def judged(op: str, model: Any, inputs: list[Any], outputs: list[Any], folder: Path) -> tuple[str, str]:
-    """("passed" | "refused" | "wrong", why): with all inputs computed, else with those behind the first as constants.
-
-    An example without a batch axis is given as one sample, where the op looks at every number alone.
-    """
-    if op in ELEMENTWISE and inputs[0].ndim == 1 and all(np.ndim(x) <= 1 for x in inputs):
-        inputs, outputs, model = _as_one_sample(inputs, outputs, model)
+    """("passed" | "refused" | "wrong", why): all inputs computed, else those behind the first as constants."""
     why = ""
     for frozen in (False, True):
         names = [value.name for value in model.graph.input]
@@ -74,18 +68,11 @@ def judged(op: str, model: Any, inputs: list[Any], outputs: list[Any], folder: P
     return "refused", why
 
 
-def _as_one_sample(inputs: list[Any], outputs: list[Any], model: Any) -> tuple[list[Any], list[Any], Any]:
-    lifted = onnx.ModelProto()
-    lifted.CopyFrom(model)
-    for value in (*lifted.graph.input, *lifted.graph.output):
-        dims = value.type.tensor_type.shape.dim
-        if len(dims) == 1:
-            dims.insert(0, onnx.TensorShapeProto.Dimension(dim_value=1))
-    return [x[None] if np.ndim(x) else x for x in inputs], [np.asarray(y)[None] for y in outputs], lifted
-
-
 def _run(model: Any, given: dict[str, Any], constant: list[str], folder: Path) -> list[Any]:
-    """The output of the network, and of the one that is written and read again."""
+    """The output of the network, and of the one that is written and read again.
+
+    Where the file has no batch axis, its inputs are one sample.
+    """
     frozen = onnx.ModelProto()
     frozen.CopyFrom(model)
     for name in constant:
@@ -94,11 +81,20 @@ def _run(model: Any, given: dict[str, Any], constant: list[str], folder: Path) -
     net = mp.load(folder / "case.onnx")
     mp.save(net, folder / "again.onnx")
     again = mp.load(folder / "again.onnx")
-    return [it(*(given[name] for name in it.inputs)) for it in (net, again)]
+    return [it(*(_samples(given[name], it.input_shapes[name]) for name in it.inputs)) for it in (net, again)]
+
+
+def _samples(x: Any, shape: tuple[int, ...]) -> Any:
+    return x[None] if x.shape == shape else x
 
 
 def _equal(y: Any, outputs: list[Any]) -> bool:
-    wanted = outputs[0] if len(outputs) == 1 else np.concatenate([o.reshape(len(y), -1) for o in outputs], axis=1)
+    """Whether they are what was wanted: several of them stand flattened, one behind the other."""
+    if len(outputs) == 1:
+        (wanted,) = outputs
+        same = y.shape == wanted.shape or (len(y) == 1 and y.shape[1:] in (wanted.shape, wanted.shape or (1,)))
+        return same and bool(np.allclose(y.reshape(wanted.shape), wanted, rtol=1e-3, atol=1e-5))
+    wanted = np.concatenate([o.reshape(len(y), -1) for o in outputs], axis=1)
     return y.shape == wanted.shape and bool(np.allclose(y, wanted, rtol=1e-3, atol=1e-5))
 
 

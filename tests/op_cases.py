@@ -33,12 +33,14 @@ from minprune.ops import (
     KLDivergence,
     LeakyReLU,
     LogSoftmax,
+    MatMul,
     MaxPool,
     Mean,
     MeanSquaredError,
     Mul,
     Op,
     Pad,
+    Power,
     PReLU,
     Rearrange,
     ReLU,
@@ -101,7 +103,7 @@ def _conv(label: str, x: tuple[int, ...], W: tuple[int, ...], bias: bool = True,
 
 
 def _pool(op: type[Op], label: str, x: Any, dyadic: bool = True, **settings: Any) -> Case:
-    return Case(op, label, (x,), _windows(x.ndim - 2, **({"padding": 0} | settings)), dyadic)
+    return Case(op, label, (x,), _windows(x.ndim - 2, **({"padding": 0, "dilation": 1} | settings)), dyadic)
 
 
 def _labels(n: int, k: int) -> Any:
@@ -131,11 +133,15 @@ POOLS = [
     _pool(MaxPool, "1d", apart(2, 2, 4), kernel=2, stride=2),
     _pool(MaxPool, "2d odd sizes", apart(1, 2, 5, 3), kernel=2, stride=2),
     _pool(MaxPool, "overlap and padding", apart(1, 2, 4, 3), kernel=3, stride=(2, 1), padding=1),
+    _pool(MaxPool, "gaps", apart(1, 2, 5, 6), kernel=2, stride=1, padding=(1, 0), dilation=(2, 3)),
+    _pool(MaxPool, "3d", apart(1, 2, 2, 3, 4), kernel=2, stride=(1, 1, 2)),
     _pool(MaxPool, "window of one", apart(2, 1, 2, 2), kernel=1, stride=1),
     _pool(MaxPool, "empty batch", apart(0, 1, 4, 4), kernel=2, stride=2),
     _pool(AvgPool, "1d", eighths(2, 2, 4), kernel=2, stride=2),
     _pool(AvgPool, "2d odd sizes", eighths(1, 2, 5, 3), kernel=2, stride=2),
     _pool(AvgPool, "overlap and padding", eighths(1, 2, 4, 3), kernel=(2, 4), stride=1, padding=(1, 2)),
+    _pool(AvgPool, "gaps", eighths(1, 2, 5, 6), kernel=2, stride=1, padding=(1, 0), dilation=(2, 3)),
+    _pool(AvgPool, "3d", eighths(1, 2, 2, 3, 4), kernel=2, stride=(1, 1, 2)),
     _pool(AvgPool, "window of nine", eighths(1, 1, 3, 4), kernel=3, stride=1, dyadic=False),
     _pool(AvgPool, "empty batch", eighths(0, 1, 4, 4), kernel=2, stride=2),
     Case(GlobalAvgPool, "1d", (eighths(2, 3, 4),)),
@@ -194,6 +200,18 @@ SHAPING = [
             ("empty batch", (0, 3), (3,)),
         )
     ),
+    *(
+        Case(MatMul, label, (eighths(*a), eighths(*b, seed=1)))
+        for label, a, b in (
+            ("matrices", (2, 3, 2), (2, 2, 4)),
+            ("one serves all", (2, 1, 1, 3), (2, 2, 3, 2)),
+            ("empty batch", (0, 2, 3), (0, 3, 1)),
+        )
+    ),
+    Case(Power, "features", (positive(2, 3), eighths(3))),
+    Case(Power, "root", (positive(2, 3, 2), np.full((1, 1), 0.5))),
+    Case(Power, "inverse", (eighths(2, 3), np.full(3, -1.0))),
+    Case(Power, "empty batch", (eighths(0, 3), np.full(3, 2.0))),
     Case(Gate, "features", (eighths(2, 3), eighths(3, seed=1))),
     Case(Gate, "channels", (eighths(2, 3, 2, 1), eighths(3, seed=1))),
     Case(Gate, "empty batch", (eighths(0, 3), eighths(3, seed=1))),

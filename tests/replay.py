@@ -61,7 +61,7 @@ def affine(v: dict[str, Any], o: dict[str, Any], s: Index) -> Array:
 
 def _seen(place: Index, kernel: Index, o: dict[str, Any]) -> Iterable[tuple[Index, Index]]:
     """Every entry of a kernel at a place, and where it lies on the image."""
-    dilation = o.get("dilation", [1] * len(kernel))
+    dilation = o.get("dilation") or [1] * len(kernel)
     for k in product(*map(range, kernel)):
         parts = zip(place, o["stride"], k, dilation, o["padding"], strict=True)
         yield k, tuple(p * step + q * d - r for p, step, q, d, r in parts)
@@ -207,6 +207,20 @@ def paired(join: Callable[[Any, Any], Any]) -> Callable[..., Array]:
     return lambda v, o, s: made(s, lambda index: join(at(v["a"], index), at(v["b"], index)))
 
 
+def matmul(v: dict[str, Any], o: dict[str, Any], s: Index) -> Array:
+    a, b = v["a"], v["b"]
+
+    def entry(index: Index) -> float:
+        *front, i, j = index
+        return math.fsum(a[(*front, i, k)] * b[(*front, k, j)] for k in range(a.shape[-1]))
+
+    return made(s, entry)
+
+
+def power(v: dict[str, Any], o: dict[str, Any], s: Index) -> Array:
+    return paired(lambda x, p: x**p)({"a": v["x"], "b": v["p"]}, o, s)
+
+
 OPS: dict[str, Callable[..., Array]] = {
     "clip": each(lambda x, o: min(max(x, o["low"]), o["high"])),
     "hard_sigmoid": each(lambda x, o: min(max(o["slope"] * x + o["offset"], 0.0), 1.0)),
@@ -219,6 +233,8 @@ OPS: dict[str, Callable[..., Array]] = {
     "rearrange": rearrange,
     "pad": pad,
     "mul": paired(lambda a, b: a * b),
+    "matmul": matmul,
+    "power": power,
     "affine": affine,
     "conv": conv,
     "max_pool": pool(lambda values, _: max(values, default=-math.inf)),

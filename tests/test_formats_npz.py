@@ -25,15 +25,19 @@ from minprune.layers import (
     GELU,
     LAYERS,
     AvgPool1d,
+    AvgPool3d,
     Clip,
     Erf,
     Gate,
     HardSigmoid,
     Layer,
     LogSoftmax,
+    MatMul,
     MaxPool1d,
+    MaxPool3d,
     Multiply,
     Pad,
+    Power,
     PReLU,
     Rearrange,
     Scale,
@@ -91,6 +95,12 @@ NETS: dict[str, Any] = {
         input_shape=(2, 7),
     ),
     "product": lambda dtype: mp.Graph({"h": (mp.Dense(3, 3), "x"), "y": (Multiply(), "h", "x")}, dtype=dtype),
+    "volumes": lambda dtype: mp.Sequential(
+        MaxPool3d(1, 2), AvgPool3d((1, 2, 1), dilation=(1, 2, 1)), dtype=dtype, input_shape=(1, 3, 5, 3)
+    ),
+    "matrices": lambda dtype: mp.Graph(
+        {"p": (Power((1, 2)), "x"), "y": (MatMul(), "x", "p")}, dtype=dtype, input_shape={"x": (2, 2)}
+    ),
     "no arrays": lambda dtype: mp.Sequential(mp.Flatten(), mp.ReLU(), dtype=dtype, input_shape=(2, 3)),
     "open shape": lambda dtype: mp.Sequential(mp.Identity(), dtype=dtype),
     "odd names": lambda dtype: mp.Graph(

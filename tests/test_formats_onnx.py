@@ -160,6 +160,65 @@ OPS: dict[str, tuple[int, list[Any], tuple[int, ...], dict[str, Any]]] = {
         (5,),
         {"s": np.array([2, 3])},
     ),
+    "max-pool with gaps": (17, one("MaxPool", kernel_shape=[2, 2], dilations=[2, 3], pads=[1, 0, 0, 1]), (2, 5, 6), {}),
+    "average-pool with gaps": (
+        19,
+        one("AveragePool", kernel_shape=[2, 2], dilations=[2, 1], strides=[2, 1], pads=[1] * 4, ceil_mode=1),
+        (2, 6, 5),
+        {},
+    ),
+    "max-pool of volumes": (17, one("MaxPool", kernel_shape=[2] * 3, strides=[1, 2, 2]), (2, 3, 4, 5), {}),
+    "average-pool of volumes": (17, one("AveragePool", kernel_shape=[2] * 3), (2, 3, 4, 3), {}),
+    "global max-pool of volumes": (17, one("GlobalMaxPool"), (2, 3, 2, 2), {}),
+    "prelu, a slope for every entry": (17, one("PRelu", "a"), (3, 2), {"a": W(3, 2)}),
+    "divided by a value": (
+        17,
+        [node("Softplus", ["x"], ["p"]), node("Div", ["x", "p"], ["y"])],
+        (3, 2),
+        {},
+    ),
+    "a constant divided by a value": (
+        17,
+        [node("Sigmoid", ["x"], ["p"]), node("Div", ["c", "p"], ["y"])],
+        (3, 2),
+        {"c": W(2)},
+    ),
+    "powers, root and inverse": (
+        17,
+        [
+            node("Sigmoid", ["x"], ["s"]),
+            node("Pow", ["s", "p"], ["a"]),
+            node("Sqrt", ["s"], ["b"]),
+            node("Reciprocal", ["s"], ["c"]),
+            node("Sum", ["a", "b", "c"], ["y"]),
+        ],
+        (2, 3),
+        {"p": W(3)},
+    ),
+    "matrices multiplied": (
+        17,
+        [node("Transpose", ["x"], ["t"], perm=[0, 1, 3, 2]), node("MatMul", ["x", "t"], ["y"])],
+        (2, 3, 4),
+        {},
+    ),
+    "a constant matrix on the left": (17, [node("MatMul", ["A", "x"], ["y"])], (4, 3), {"A": W(2, 4)}),
+    "gather of one": (17, one("Gather", "i", axis=1), (4, 2), {"i": np.array(2)}),
+    "gather in a square": (17, one("Gather", "i", axis=2), (2, 4), {"i": np.array([[0, 3], [-2, 1]])}),
+    "slice along two axes": (
+        17,
+        one("Slice", "s", "e", "a"),
+        (5, 4),
+        {"s": np.array([1, -3]), "e": np.array([4, 9]), "a": np.array([1, -1])},
+    ),
+    "mean of one axis": (18, one("ReduceMean", "axes"), (3, 4, 2), {"axes": np.array([-2])}),
+    "mean of one axis, dropped": (17, one("ReduceMean", axes=[1], keepdims=0), (3, 4, 2), {}),
+    "mean of a whole sample": (17, one("ReduceMean", axes=[1, 2], keepdims=0), (3, 4), {}),
+    "one number a sample": (
+        17,
+        [node("MatMul", ["x", "W"], ["m"]), node("Squeeze", ["m", "a"], ["y"])],
+        (4,),
+        {"W": W(4, 1), "a": np.array([-1])},
+    ),
     "dropout, identity": (17, [node("Dropout", ["x"], ["d"]), node("Identity", ["d"], ["y"])], (3,), {}),
 }
 
@@ -172,12 +231,108 @@ def test_an_op_computes_what_onnxruntime_does_and_so_does_what_is_written(label:
     (wanted,) = run(path, x)
     net = mp.load(path)
     found = net(x)
-    assert found.shape == wanted.shape
+    assert found.shape == (wanted.shape if wanted.ndim > 1 else (3, 1))  # a number a sample is one output
+    found = found.reshape(wanted.shape)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     mp.save(net, tmp_path / "again.onnx")
     (again,) = run(tmp_path / "again.onnx", x)
     np.testing.assert_allclose(again, wanted, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(mp.load(tmp_path / "again.onnx")(x), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(mp.load(tmp_path / "again.onnx")(x).reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5)
+
+
+# Files that fix their first axis and use it as no batch: label -> (nodes, shapes of inputs, stored tensors, what of
+# "x" is pruned, or None where nothing can be).
+WHOLE: dict[str, tuple[list[Any], dict[str, list[int]], dict[str, Any], str | None]] = {
+    "a vector in, a vector out": (
+        [
+            node("MatMul", ["x", "W1"], ["h"]),
+            node("Add", ["h", "b1"], ["z"]),
+            node("Tanh", ["z"], ["a"]),
+            node("MatMul", ["a", "W2"], ["y"]),
+        ],
+        {"x": [4]},
+        {"W1": W(4, 6), "b1": W(6), "W2": W(6, 3)},
+        "z",
+    ),
+    "one image, its batch dropped at the end": (
+        [
+            node("Conv", ["x", "K"], ["c"]),
+            node("Relu", ["c"], ["r"]),
+            node("Flatten", ["r"], ["f"]),
+            node("Gemm", ["f", "W", "b"], ["g"]),
+            node("Reshape", ["g", "s"], ["v"]),
+            node("Softmax", ["v"], ["y"], axis=0),
+        ],
+        {"x": [1, 2, 4, 4]},
+        {"K": W(5, 2, 3, 3), "W": W(20, 3), "b": W(3), "s": np.array([-1])},
+        "c",
+    ),
+    "an image without a batch": (
+        [
+            node("Unsqueeze", ["x", "zero"], ["u"]),
+            node("Conv", ["u", "K"], ["c"]),
+            node("Relu", ["c"], ["r"]),
+            node("GlobalAveragePool", ["r"], ["p"]),
+            node("Flatten", ["p"], ["f"], axis=1),
+            node("MatMul", ["f", "W"], ["m"]),
+            node("Squeeze", ["m", "zero"], ["y"]),
+        ],
+        {"x": [2, 4, 4]},
+        {"K": W(5, 2, 3, 3), "W": W(5, 3), "zero": np.array([0])},
+        "c",
+    ),
+    "a matrix, all of its axes used": (
+        [
+            node("Transpose", ["x"], ["t"], perm=[1, 0]),
+            node("Gemm", ["t", "W", "C"], ["g"], alpha=0.5, beta=2.0),
+            node("Shape", ["g"], ["s"]),
+            node("Gather", ["s", "zero"], ["rows"]),
+            node("Concat", ["minus", "rows"], ["to"], axis=0),
+            node("Reshape", ["g", "to"], ["q"]),
+            node("Split", ["q"], ["a", "b", "c"], axis=0),
+            node("Concat", ["b", "a"], ["j"], axis=0),
+            node("Slice", ["j", "from", "until"], ["l"]),
+            node("ReduceMean", ["l"], ["y"], axes=[0], keepdims=1),
+        ],
+        {"x": [4, 5]},
+        {"W": W(4, 3), "C": W(5, 3), "zero": np.array([0]), "minus": np.array([-1]), "from": np.array([0, 1]),
+         "until": np.array([2, 9])},
+        None,
+    ),
+    "values that meet, a number that leaves": (
+        [node("MatMul", ["x", "u"], ["m"]), node("Relu", ["m"], ["r"]), node("MatMul", ["r", "w"], ["y"])],
+        {"x": [2, 3], "u": [3, 4]},
+        {"w": W(4)},
+        None,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("label", WHOLE)
+def test_a_file_without_a_batch_axis_is_a_network_of_samples(label: str, tmp_path: Path) -> None:
+    nodes, shapes, stored, group = WHOLE[label]
+    path = written(model(nodes, shapes, ["y"], stored), tmp_path / "net.onnx")
+    net = mp.load(path)
+    xs = [W(3, *shape, seed=5) for shape in shapes.values()]
+    wanted = np.stack([run(path, *(x[n] for x in xs))[0] for n in range(3)])
+    given = [x.reshape(3, *(net.input_shapes or {})[name]) for name, x in zip(shapes, xs, strict=True)]
+    np.testing.assert_allclose(net(*given).reshape(wanted.shape), wanted, rtol=1e-4, atol=1e-5)
+    small = net if group is None else mp.remove(net, mp.Plan({group: [0, 2]}))
+    mp.save(small, tmp_path / "small.onnx")
+    found = np.stack([run(tmp_path / "small.onnx", *(x[n] for x in xs))[0] for n in range(3)])
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(small(*given).reshape(wanted.shape), found, rtol=1e-4, atol=1e-5)
+    back = mp.load(tmp_path / "small.onnx")
+    assert mp.verify(back).ok
+    assert {name: a.shape for name, a in back.params.items()} == {name: a.shape for name, a in small.params.items()}
+    np.testing.assert_allclose(back(*given).reshape(wanted.shape), found, rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_that_fixes_several_samples_is_refused_where_they_would_be_mixed(tmp_path: Path) -> None:
+    nodes = [node("GlobalAveragePool", ["x"], ["p"]), node("Transpose", ["p"], ["y"], perm=[1, 0, 2])]
+    path = written(model(nodes, {"x": [2, 3, 4]}, ["y"]), tmp_path / "net.onnx")
+    with pytest.raises(FileError, match=r"Transpose 'y': perm .* expected the batch to stay first"):
+        mp.load(path)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -476,12 +631,23 @@ REFUSED: dict[str, tuple[list[Any], tuple[int, ...], dict[str, Any], str]] = {
     "flattened samples": (one("Flatten", axis=0), (3,), {}, "make samples of features"),
     "reshaped samples": (one("Reshape", "s"), (4,), {"s": np.array([2, 8])}, "it would mix samples"),
     "reflected": (one("Pad", "p", mode="reflect"), (1, 3), {"p": np.array([0, 0, 1, 0, 0, 1])}, "mode 'reflect'"),
-    "gaps": (one("MaxPool", kernel_shape=[2], dilations=[2]), (1, 5), {}, "windows with gaps"),
-    "by a value": ([node("Div", ["x", "x"], ["y"])], (3,), {}, "divides by a computed value"),
+    "indices": (
+        [node("MaxPool", ["x"], ["y", "i"], kernel_shape=[2])],
+        (1, 5),
+        {},
+        "its indices are asked for",
+    ),
+    "powers of values": ([node("Pow", ["x", "x"], ["y"])], (3,), {}, "its exponent 'x' is computed"),
+    "by a wider value": (
+        [node("GlobalAveragePool", ["x"], ["p"]), node("Div", ["x", "p"], ["y"])],
+        (3, 2),
+        {},
+        "expected values of one shape",
+    ),
     "by zero": (one("Div", "c"), (3,), {"c": np.zeros(3, np.float32)}, "which holds 0"),
     "wider": (one("Add", "c"), (1,), {"c": W(3)}, "repeats values"),
     "samples apart": (one("Add", "c"), (3,), {"c": W(2, 3)}, "the samples of a batch differently"),
-    "products of values": ([node("MatMul", ["x", "x"], ["y"])], (3,), {}, "is computed, expected a constant"),
+    "products of values": ([node("MatMul", ["x", "x"], ["y"])], (3,), {}, "expected a matrix or more for every sample"),
     "computed with N": (
         [node("Shape", ["x"], ["s"]), node("Mul", ["s", "s"], ["q"]), node("Reshape", ["x", "q"], ["y"])],
         (3,),
@@ -636,4 +802,5 @@ def test_of_the_packages_own_node_tests_none_is_computed_wrongly(tmp_path: Path)
 
     counts, reasons = survey(tmp_path)
     assert counts["wrong"] == 0, reasons
-    assert counts["passed"] >= 150, reasons
+    assert counts["passed"] >= 0.93 * counts.total(), reasons
+    assert set(reasons) == {"BatchNormalization", "Dropout", "MaxPool", "Reshape", "Slice", "Split"}, reasons

@@ -13,7 +13,7 @@ from networks import EXAMPLES, networks, randomised
 
 import minprune as mp
 from minprune.errors import DataError, DtypeError, ShapeError, StructureError
-from minprune.layers import Layer
+from minprune.layers import Layer, Power
 from minprune.ops import Array, exact
 from minprune.pruning.exact.intervals import interval_bounds
 
@@ -165,6 +165,12 @@ def test_networks_without_bounds_are_refused() -> None:
         interval_bounds(EXAMPLES["mlp"]().astype(np.complex128), (0, 1))
     with pytest.raises(DtypeError, match="dense1: float16 is too coarse to bound sums of 2002 terms; use astype"):
         interval_bounds(mp.Sequential(mp.Dense(2000, 1)).astype(np.float16), (0, 1))
+    inverse = mp.Sequential(Power((1,)), input_shape=(1,), dtype=np.float64)
+    inverse.buffers["power1.p"] = np.array([-2.0])
+    bounds = interval_bounds(inverse, (0.5, 2))["power1"]
+    assert (bounds.low[0], bounds.high[0]) == pytest.approx((0.25, 4.0), rel=1e-4)
+    with pytest.raises(StructureError, match="power1: its input may reach 0"):
+        interval_bounds(inverse, (0, 1))
     with pytest.raises(StructureError, match="strange1: there is no interval rule for Strange"):
         interval_bounds(mp.Sequential(mp.Dense(2, 2), Strange()), (0, 1))
     with pytest.raises(StructureError, match="the layers leave the input's shape open; give input_shape="):

@@ -20,15 +20,19 @@ from minprune.layers import (
     GELU,
     LAYERS,
     AvgPool1d,
+    AvgPool3d,
     Clip,
     Erf,
     Gate,
     HardSigmoid,
     Join,
     LogSoftmax,
+    MatMul,
     MaxPool1d,
+    MaxPool3d,
     Multiply,
     Pad,
+    Power,
     PReLU,
     Rearrange,
     Scale,
@@ -68,7 +72,7 @@ TORCH = {
     "Conv1d": lambda layer, a, rng, x: torch_conv(layer, a, x),
     "Conv2d": lambda layer, a, rng, x: torch_conv(layer, a, x),
     "BatchNorm": torch_norm,
-    "MaxPool2d": lambda layer, a, rng, x: F.max_pool2d(x, layer.kernel, layer.stride, layer.padding),
+    "MaxPool2d": lambda layer, a, rng, x: F.max_pool2d(x, layer.kernel, layer.stride, layer.padding, layer.dilation),
     "AvgPool2d": lambda layer, a, rng, x: F.avg_pool2d(x, layer.kernel, layer.stride, layer.padding),
     "GlobalAvgPool2d": lambda layer, a, rng, x: x.mean(dim=tuple(range(2, x.ndim))),
     "ReLU": lambda layer, a, rng, x: F.relu(x),
@@ -98,6 +102,10 @@ TORCH = {
     "Pad": lambda layer, a, rng, x: F.pad(x, (layer.before[0], layer.after[0]), value=layer.value),
     "Shift": lambda layer, a, rng, x: x + a["b"],
     "Scale": lambda layer, a, rng, x: x * a["m"],
+    "Power": lambda layer, a, rng, x: x ** a["p"],
+    "MatMul": lambda layer, a, rng, x, y: x @ y,
+    "MaxPool3d": lambda layer, a, rng, x: F.max_pool3d(x, layer.kernel, layer.stride, layer.padding, layer.dilation),
+    "AvgPool3d": lambda layer, a, rng, x: F.avg_pool3d(x, layer.kernel, layer.stride, layer.padding),
 }
 
 
@@ -152,6 +160,11 @@ ONE_LAYER = {
     "pad": (chain(Pad((1,), (2,), 0.5)), (3, 4)),
     "shift": (chain(Shift((3, 1))), (3, 4)),
     "scale": (chain(Scale((1, 4))), (3, 4)),
+    "power": (chain(Softplus(), Power((1, 4))), (3, 4)),
+    "matmul": (Graph({"y": (MatMul(), "x", "x")}, dtype=np.float64), (2, 3, 3)),
+    "max-pool with gaps": (chain(mp.MaxPool2d(2, 1, (1, 0), (2, 3))), (2, 5, 6)),
+    "max-pool of volumes": (chain(MaxPool3d(2, (1, 2, 2))), (2, 3, 4, 5)),
+    "avg-pool of volumes": (chain(AvgPool3d(2, 1, 1)), (2, 3, 2, 2)),
     "multiply": (Graph({"y": (Multiply(), "x", "x")}, dtype=np.float64), (3, 2)),
     "add": (Graph({"y": (mp.Add(), "x", "x", "x")}, dtype=np.float64), (3,)),
     "join": (Graph({"y": (Join(), "x", "x")}, dtype=np.float64), (3, 2, 2)),
@@ -332,7 +345,7 @@ def test_a_fresh_network_is_the_same_network_as_one_just_made(name):
     assert list(fresh.arrays) == list(again.arrays)
     for key, array in again.arrays.items():
         # which features are read, which gates are closed, constants
-        structure = key.endswith((".index", ".m")) or key.startswith("shift")
+        structure = key.endswith((".index", ".m", ".p")) or key.startswith("shift")
         np.testing.assert_array_equal(fresh.arrays[key], net.arrays[key] if structure else array)
         assert fresh.arrays[key].dtype == array.dtype
     assert (fresh.nodes, fresh.inputs, fresh.output) == (net.nodes, net.inputs, net.output)

@@ -22,10 +22,15 @@ def peers(torch: Any) -> dict[str, Any]:
         return spatial(x, F.conv1d, F.conv2d)(x, W, b, c.stride, c.padding, c.dilation, c.groups)
 
     def max_pool(c: Any, x: Any) -> Any:
-        return spatial(x, F.max_pool1d, F.max_pool2d)(x, c.kernel, c.stride, c.padding)
+        pools = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+        return pools[x.ndim - 2](x, c.kernel, c.stride, c.padding, c.dilation)
 
     def avg_pool(c: Any, x: Any) -> Any:
-        return spatial(x, F.avg_pool1d, F.avg_pool2d)(x, c.kernel, c.stride, c.padding)
+        if x.ndim == 4:  # torch has no averages over windows with gaps; a depthwise convolution is one
+            channels, count = x.shape[1], c.kernel[0] * c.kernel[1]
+            W = torch.full((channels, 1, *c.kernel), 1 / count, dtype=x.dtype)
+            return F.conv2d(x, W, None, c.stride, c.padding, c.dilation, channels)
+        return {1: F.avg_pool1d, 3: F.avg_pool3d}[x.ndim - 2](x, c.kernel, c.stride, c.padding)
 
     def kl_divergence(c: Any, y: Any, u: Any) -> Any:
         p, q = F.log_softmax(u / c.temperature, dim=1), F.log_softmax(y / c.temperature, dim=1)
@@ -58,6 +63,8 @@ def peers(torch: Any) -> dict[str, Any]:
         "take": lambda c, x, i: x[:, i],
         "add": lambda c, a, b: a + b,
         "mul": lambda c, a, b: a * b,
+        "matmul": lambda c, a, b: a @ b,
+        "power": lambda c, x, p: x**p,
         "gate": lambda c, a, m: a * m.reshape(1, -1, *(1,) * (a.ndim - 2)),
         "concat": lambda c, a, b: torch.cat([a, b], dim=1),
         "dropout": lambda c, x, m: x * m,

@@ -13,7 +13,7 @@ from minprune.layers import LAYERS
 from minprune.nn import Graph
 from minprune.rounding import COPYING, rounding_bound
 
-TRANSCENDENTAL = {"batchnorm", "sigmoid", "tanh", "softmax", "logsoftmax", "elu", "gelu", "erf", "softplus"}
+TRANSCENDENTAL = {"batchnorm", "sigmoid", "tanh", "softmax", "logsoftmax", "elu", "gelu", "erf", "softplus", "power"}
 KINDS = {name: {node.layer.kind for node in make().nodes.values()} for name, make in EXAMPLES.items()}
 
 

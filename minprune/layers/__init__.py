@@ -1,6 +1,6 @@
 """Layers: the kinds of node that a network is made of. `LAYERS` lists them all, by the name used in saved files."""
 
-from .arranging import Pad, Rearrange, Scale, Shift
+from .arranging import Pad, Power, Rearrange, Scale, Shift
 from .base import Layer, Shape, Training
 from .curves import ELU, GELU, Clip, Erf, HardSigmoid, LogSoftmax, PReLU, Softplus
 from .norm import BatchNorm
@@ -12,6 +12,7 @@ from .plain import (
     Identity,
     Join,
     LeakyReLU,
+    MatMul,
     Multiply,
     ReLU,
     Select,
@@ -19,7 +20,7 @@ from .plain import (
     Softmax,
     Tanh,
 )
-from .pooling import AvgPool1d, AvgPool2d, GlobalAvgPool2d, MaxPool1d, MaxPool2d
+from .pooling import AvgPool1d, AvgPool2d, AvgPool3d, GlobalAvgPool2d, MaxPool1d, MaxPool2d, MaxPool3d
 from .weighted import Conv1d, Conv2d, Dense
 
 LAYERS: dict[str, type[Layer]] = {
@@ -59,6 +60,10 @@ LAYERS: dict[str, type[Layer]] = {
         Pad,
         Shift,
         Scale,
+        Power,
+        MatMul,
+        MaxPool3d,
+        AvgPool3d,
     )
 }
 
@@ -69,6 +74,7 @@ __all__ = [
     "Add",
     "AvgPool1d",
     "AvgPool2d",
+    "AvgPool3d",
     "BatchNorm",
     "Clip",
     "Conv1d",
@@ -85,11 +91,14 @@ __all__ = [
     "Layer",
     "LeakyReLU",
     "LogSoftmax",
+    "MatMul",
     "MaxPool1d",
     "MaxPool2d",
+    "MaxPool3d",
     "Multiply",
     "PReLU",
     "Pad",
+    "Power",
     "ReLU",
     "Rearrange",
     "Scale",

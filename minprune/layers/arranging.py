@@ -165,3 +165,21 @@ class Scale(Shift):
 
     def init(self, rng: np.random.Generator) -> dict[str, ops.Array]:
         return {self.array: np.ones(self.shape)}
+
+
+@dataclass(frozen=True)
+class Power(Shift):
+    """Raise to a constant power; $y = x^p$. It learns nothing.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The exponents': as many axes as a sample, each as long as the sample's or 1.
+    """
+
+    kind = "power"
+    op: ClassVar[type[ops.Op]] = ops.Power
+    array: ClassVar[str] = "p"
+
+    def init(self, rng: np.random.Generator) -> dict[str, ops.Array]:
+        return {self.array: np.ones(self.shape)}

@@ -238,3 +238,27 @@ class Multiply(_Folded):
         fits = alike and all(len(set(sizes) - {1}) <= 1 for sizes in zip(*shapes, strict=True))
         expect(fits, "values alike in channels, and in places or with a single one", *shapes)
         return tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+
+
+@dataclass(frozen=True)
+class MatMul(Layer):
+    r"""Multiply two matrices of every sample; $y = a\, b$ over the last two axes. It binds the neurons that it reads.
+
+    Examples
+    --------
+    >>> MatMul().out_shape((8, 5, 3), (8, 3, 5))
+    (8, 5, 5)
+    """
+
+    inputs_needed = 2
+    many_inputs = True
+    kind = "matmul"
+    op = ops.MatMul
+    flow = "mixed"
+
+    def out_shape(self, *shapes: Shape) -> Shape:
+        fits = len(shapes) == 2 and len(shapes[0]) == len(shapes[1]) >= 2 and shapes[0][-1] == shapes[1][-2]
+        fits = fits and all(a == b or 1 in (a, b) for a, b in zip(*(shape[:-2] for shape in shapes), strict=True))
+        expect(fits, "(N, …, I, K) and (N, …, K, J)", *shapes)
+        a, b = shapes
+        return (*(max(sizes) for sizes in zip(a[:-2], b[:-2], strict=True)), a[-2], b[-1])

@@ -15,12 +15,14 @@ from .base import Layer, Shape, Training, expect, per_axis
 
 @dataclass(frozen=True)
 class MaxPool2d(Layer):
-    r"""Keep the largest entry of each window; $y_p = \max_k x_{sp+k-r}$.
+    r"""Keep the largest entry of each window; $y_p = \max_k x_{sp+dk-r}$.
 
     Parameters
     ----------
     kernel, stride, padding : int or pair of int
         The window, its step (by default the window's own size) and the border, which counts as −∞.
+    dilation : int or pair of int
+        How far apart a window's entries lie.
 
     Examples
     --------
@@ -31,6 +33,7 @@ class MaxPool2d(Layer):
     kernel: Any
     stride: Any = None
     padding: Any = 0
+    dilation: Any = 1
     rank: ClassVar[int] = 2
     kind = "maxpool"
     op: ClassVar[type[ops.Op]] = ops.MaxPool
@@ -38,29 +41,34 @@ class MaxPool2d(Layer):
     def __post_init__(self) -> None:
         per_axis(self, self.rank, kernel=self.kernel)
         per_axis(self, self.rank, stride=self.kernel if self.stride is None else self.stride)
+        per_axis(self, self.rank, dilation=self.dilation)
         per_axis(self, self.rank, least=0, padding=self.padding)
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel, strict=True)):
+        spans = tuple(d * (k - 1) + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+        if any(2 * p > span for p, span in zip(self.padding, spans, strict=True)):
             raise StructureError(
-                f"{type(self).__name__}: padding is {self.padding}, expected at most half the kernel {self.kernel}"
+                f"{type(self).__name__}: padding is {self.padding}, expected at most half the kernel {spans}"
             )
 
     def forward(self, arrays: Mapping[str, Any], *xs: Any, training: Training | None = None) -> Any:
-        return apply(self.op, *xs, kernel=self.kernel, stride=self.stride, padding=self.padding)
+        settings = {"kernel": self.kernel, "stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return apply(self.op, *xs, **settings)
 
     def out_shape(self, *shapes: Shape) -> Shape:
         (shape,) = shapes
-        expect(len(shape) == self.rank + 1, f"(N, C, {', '.join(('H', 'W')[2 - self.rank :])})", shape)
-        return (shape[0], *output_size(shape[1:], self.kernel, self.stride, self.padding, (1,) * self.rank))
+        expect(len(shape) == self.rank + 1, f"(N, C, {', '.join('DHW'[3 - self.rank :])})", shape)
+        return (shape[0], *output_size(shape[1:], self.kernel, self.stride, self.padding, self.dilation))
 
 
 @dataclass(frozen=True)
 class AvgPool2d(MaxPool2d):
-    r"""Average each window; $y_p = \frac{1}{K}\sum_k x_{sp+k-r}$. The border counts as zeros, and is counted.
+    r"""Average each window; $y_p = \frac{1}{K}\sum_k x_{sp+dk-r}$. The border counts as zeros, and is counted.
 
     Parameters
     ----------
     kernel, stride, padding : int or pair of int
         The window, its step (by default the window's own size) and the border.
+    dilation : int or pair of int
+        How far apart a window's entries lie.
 
     Examples
     --------
@@ -114,3 +122,29 @@ class AvgPool1d(AvgPool2d):
     """
 
     rank: ClassVar[int] = 1
+
+
+@dataclass(frozen=True)
+class MaxPool3d(MaxPool2d):
+    """Keep the largest entry of each window of a volume: `MaxPool2d` with three spatial axes.
+
+    Examples
+    --------
+    >>> MaxPool3d(2).out_shape((20, 8, 24, 24))
+    (20, 4, 12, 12)
+    """
+
+    rank: ClassVar[int] = 3
+
+
+@dataclass(frozen=True)
+class AvgPool3d(AvgPool2d):
+    """Average each window of a volume: `AvgPool2d` with three spatial axes.
+
+    Examples
+    --------
+    >>> AvgPool3d(2).out_shape((20, 8, 24, 24))
+    (20, 4, 12, 12)
+    """
+
+    rank: ClassVar[int] = 3

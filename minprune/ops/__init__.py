@@ -11,6 +11,7 @@ from .losses import CrossEntropy, HalfSquaredError, KLDivergence, MeanSquaredErr
 from .norm import BatchNormEval, BatchNormTrain
 from .op import Array, Call, Op, Term, along_channels, divide, exact, real, rule, run, sum_to_shape
 from .pool import AvgPool, GlobalAvgPool, MaxPool
+from .products import MatMul, Power
 from .shaping import Add, Concat, Dropout, Gate, Mean, Mul, Pad, Rearrange, Reshape, Take
 
 OPS: tuple[type[Op], ...] = (
@@ -40,6 +41,8 @@ OPS: tuple[type[Op], ...] = (
     Take,
     Add,
     Mul,
+    MatMul,
+    Power,
     Gate,
     Concat,
     Dropout,
@@ -76,6 +79,7 @@ __all__ = [
     "KLDivergence",
     "LeakyReLU",
     "LogSoftmax",
+    "MatMul",
     "MaxPool",
     "Mean",
     "MeanSquaredError",
@@ -83,6 +87,7 @@ __all__ = [
     "Op",
     "PReLU",
     "Pad",
+    "Power",
     "ReLU",
     "Rearrange",
     "Reshape",

@@ -1,4 +1,4 @@
-"""Pooling: one number for every window of an image, in one or two dimensions."""
+"""Pooling: one number for every window of an image, in one to three dimensions."""
 
 from __future__ import annotations
 
@@ -13,20 +13,12 @@ from .op import Array, Call, Op, Term, divide, real, rule
 from .windows import Sizes, entry_label, offsets, output_size, pad, unpad
 
 
-def _ones(kernel: Sizes) -> Sizes:
-    return (1,) * len(kernel)
-
-
-def _places(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Sizes:
-    return output_size(x.shape[2:], kernel, stride, padding, _ones(kernel))
-
-
 @accelerable
-def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
     """Take the largest entry of each window: x (N, C, …) -> (N, C, …). Padding counts as −∞."""
-    out = _places(x, kernel, stride, padding)
+    out = output_size(x.shape[2:], kernel, stride, padding, dilation)
     image = pad(x, padding, -np.inf)
-    views = [image[view] for _, view in offsets(kernel, stride, _ones(kernel), out)]
+    views = [image[view] for _, view in offsets(kernel, stride, dilation, out)]
     best = views[0].copy()
     for view in views[1:]:
         if x.dtype.kind == "c":
@@ -37,12 +29,14 @@ def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
 
 
 @accelerable
-def max_pool_grad(g: Array, x: Array, best: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+def max_pool_grad(
+    g: Array, x: Array, best: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> Array:
     """Send each g to the first entry of its window that equals the window's maximum."""
     image = pad(x, padding, -np.inf)
     bar = np.zeros(image.shape, dtype=g.dtype)
     waiting = np.ones(g.shape, dtype=bool)  # windows whose maximum has not been met yet
-    for _, view in offsets(kernel, stride, _ones(kernel), g.shape[2:]):
+    for _, view in offsets(kernel, stride, dilation, g.shape[2:]):
         here = waiting & (image[view] == best)
         bar[view] += g * here
         waiting &= ~here
@@ -50,23 +44,28 @@ def max_pool_grad(g: Array, x: Array, best: Array, kernel: Sizes, stride: Sizes,
 
 
 @accelerable
-def avg_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+def avg_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
     """Average each window: x (N, C, …) -> (N, C, …). Padding counts as zeros, and is counted."""
-    out = _places(x, kernel, stride, padding)
+    out = output_size(x.shape[2:], kernel, stride, padding, dilation)
     image = pad(x, padding)
-    total: Array = sum(image[view] for _, view in offsets(kernel, stride, _ones(kernel), out))
+    total: Array = sum(image[view] for _, view in offsets(kernel, stride, dilation, out))
     return divide(total, prod(kernel))
 
 
 @accelerable
-def avg_pool_grad(g: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes) -> Array:
+def avg_pool_grad(g: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
     """Share each g equally among the entries of its window."""
     padded = (*shape[:2], *(s + 2 * p for s, p in zip(shape[2:], padding, strict=True)))
     bar = np.zeros(padded, dtype=g.dtype)
     share = g / prod(kernel)
-    for _, view in offsets(kernel, stride, _ones(kernel), g.shape[2:]):
+    for _, view in offsets(kernel, stride, dilation, g.shape[2:]):
         bar[view] += share
     return unpad(bar, padding)
+
+
+def _gaps(c: Call) -> Sizes:
+    """How far apart a window's entries lie: 1, unless it says otherwise."""
+    return c.dilation or (1,) * len(c.kernel)
 
 
 def _window(c: Call, index: tuple[int, ...], fill: float) -> list[tuple[str, Any]]:
@@ -74,14 +73,15 @@ def _window(c: Call, index: tuple[int, ...], fill: float) -> list[tuple[str, Any
     n, channel, *place = index
     image = pad(c.x, c.padding, fill)
     corners = [p * s for p, s in zip(place, c.stride, strict=True)]
-    entries = [tuple(a + k for a, k in zip(corners, entry, strict=True)) for entry in product(*map(range, c.kernel))]
+    steps = [range(0, k * d, d) for k, d in zip(c.kernel, _gaps(c), strict=True)]
+    entries = [tuple(a + step for a, step in zip(corners, entry, strict=True)) for entry in product(*steps)]
     return [(entry_label(channel, at, c.padding), image[(n, channel, *at)]) for at in entries]
 
 
 class MaxPool(Op):
     r"""The largest entry of each window.
 
-    $y_p = \max_k x_{s p + k - r}$ with stride s and padding r (padding counts as −∞).
+    $y_p = \max_k x_{s p + d k - r}$ with stride s, padding r and dilation d (padding counts as −∞).
 
     Source: Ranzato et al. 2007, *Unsupervised learning of invariant feature hierarchies*, section 2.
 
@@ -94,18 +94,18 @@ class MaxPool(Op):
 
     name = "max_pool"
     args = ("x",)
-    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0)}
-    formula = r"y_p = \max_k\, x_{s p + k - r}"
+    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": ()}
+    formula = r"y_p = \max_k\, x_{s p + d k - r}"
     shapes = "x (N, C, H, W) -> y (N, C, H', W')"
     kink = "at a tie the gradient goes to the first entry of the window, in row order"
     combine = "max"
 
     def forward(c: Call) -> Array:
-        return max_pool(c.x, c.kernel, c.stride, c.padding)
+        return max_pool(c.x, c.kernel, c.stride, c.padding, _gaps(c))
 
     @rule(r"\bar{x}_q = \sum_p g_p\,[\,q = \mathrm{first\ argmax\ of\ window}\ p\,]")
     def grad_x(c: Call, g: Array) -> Array:
-        return max_pool_grad(g, c.x, c.out, c.kernel, c.stride, c.padding)
+        return max_pool_grad(g, c.x, c.out, c.kernel, c.stride, c.padding, _gaps(c))
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         return [Term(label, (value,)) for label, value in _window(c, index, -np.inf)]
@@ -114,7 +114,7 @@ class MaxPool(Op):
 class AvgPool(Op):
     r"""The mean of each window.
 
-    $y_p = \frac{1}{K} \sum_k x_{s p + k - r}$ over the K entries of the window; padding counts as zeros.
+    $y_p = \frac{1}{K} \sum_k x_{s p + d k - r}$ over the K entries of the window, d apart; padding counts as zeros.
 
     Source: LeCun et al. 1998, *Gradient-based learning applied to document recognition*, section II.B.
 
@@ -127,16 +127,16 @@ class AvgPool(Op):
 
     name = "avg_pool"
     args = ("x",)
-    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0)}
-    formula = r"y_p = \frac{1}{K} \sum_k x_{s p + k - r}"
+    options = {"kernel": (2, 2), "stride": (2, 2), "padding": (0, 0), "dilation": ()}
+    formula = r"y_p = \frac{1}{K} \sum_k x_{s p + d k - r}"
     shapes = "x (N, C, H, W) -> y (N, C, H', W')"
 
     def forward(c: Call) -> Array:
-        return avg_pool(c.x, c.kernel, c.stride, c.padding)
+        return avg_pool(c.x, c.kernel, c.stride, c.padding, _gaps(c))
 
-    @rule(r"\bar{x}_q = \frac{1}{K} \sum_{(p,k):\, s p + k - r = q} g_p")
+    @rule(r"\bar{x}_q = \frac{1}{K} \sum_{(p,k):\, s p + d k - r = q} g_p")
     def grad_x(c: Call, g: Array) -> Array:
-        return avg_pool_grad(g, c.x.shape, c.kernel, c.stride, c.padding)
+        return avg_pool_grad(g, c.x.shape, c.kernel, c.stride, c.padding, _gaps(c))
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         share = divide(np.ones((), c.x.dtype), prod(c.kernel))

@@ -20,7 +20,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import StructureError
-from ..layers import AvgPool1d, AvgPool2d, Identity, Layer, MaxPool2d, Pad
+from ..layers import AvgPool1d, AvgPool2d, AvgPool3d, Identity, Layer, MaxPool2d, Pad, Power
 from ..nn import Graph, Node
 from ..ops import Array
 from ..recording import PASSING
@@ -54,6 +54,8 @@ def linearised(net: Graph) -> Graph:
 
 def _without_activation(layer: Layer) -> Layer:
     arrays = {**layer.param_shapes(), **layer.buffer_shapes()}
+    if isinstance(layer, Power):
+        return Identity()
     if isinstance(layer, Pad):
         return replace(layer, value=0.0)  # what surrounds an image lets nothing flow
     is_activation = not arrays and layer.flow in ("same", "bound") and layer.kind not in PASSING
@@ -65,8 +67,9 @@ def _averaging(net: Graph) -> Graph:
     nodes = dict(net.nodes)
     for name, node in net.nodes.items():
         if isinstance(node.layer, MaxPool2d):
-            average = AvgPool2d if node.layer.rank == 2 else AvgPool1d
-            nodes[name] = Node(average(node.layer.kernel, node.layer.stride, node.layer.padding), node.inputs)
+            average = {1: AvgPool1d, 2: AvgPool2d, 3: AvgPool3d}[node.layer.rank]
+            settings = node.layer.kernel, node.layer.stride, node.layer.padding, node.layer.dilation
+            nodes[name] = Node(average(*settings), node.inputs)
     return Graph.assemble(nodes, net.inputs, net.output, net.arrays, net.input_shapes)
 
 

@@ -74,7 +74,7 @@ def test_every_wiring_computes_masked_what_it_computes_removed(name: str, seed: 
     assert_masked_is_removed(net, everything_but_one(net, seed), inputs(net))
 
 
-TRANSCENDENTAL = ("batchnorm", "sigmoid", "tanh", "softmax", "logsoftmax", "elu", "gelu", "erf", "softplus")
+TRANSCENDENTAL = ("batchnorm", "sigmoid", "tanh", "softmax", "logsoftmax", "elu", "gelu", "erf", "softplus", "power")
 EXACT = [n for n in EXAMPLES if not any(node.layer.kind in TRANSCENDENTAL for node in EXAMPLES[n]().nodes.values())]
 
 

@@ -38,9 +38,12 @@ def _batch_norm(e: Emitter, name: str, layer: Any, sources: Sources) -> None:
     e.node("BatchNormalization", (*sources, *stored), name, epsilon=layer.epsilon, momentum=1 - layer.momentum)
 
 
-def _pool(op: str, **more: Any) -> Callable[..., None]:
+def _pool(op: str, since: int, **more: Any) -> Callable[..., None]:
     def emit(e: Emitter, name: str, layer: Any, sources: Sources) -> None:
         settings = {"kernel_shape": layer.kernel, "strides": layer.stride, "pads": layer.padding * 2}
+        if max(layer.dilation) > 1:
+            _need_opset(e, name, f"{op} with dilations", since)
+            settings["dilations"] = layer.dilation
         e.node(op, sources, name, **settings, **more)
 
     return emit
@@ -184,10 +187,12 @@ EMIT: dict[str, Callable[[Any, str, Any, Sources], None]] = {
     "Conv1d": _conv,
     "Conv2d": _conv,
     "BatchNorm": _batch_norm,
-    "MaxPool1d": _pool("MaxPool"),
-    "MaxPool2d": _pool("MaxPool"),
-    "AvgPool1d": _pool("AveragePool", count_include_pad=1),
-    "AvgPool2d": _pool("AveragePool", count_include_pad=1),
+    "MaxPool1d": _pool("MaxPool", 10),
+    "MaxPool2d": _pool("MaxPool", 10),
+    "AvgPool1d": _pool("AveragePool", 19, count_include_pad=1),
+    "AvgPool2d": _pool("AveragePool", 19, count_include_pad=1),
+    "MaxPool3d": _pool("MaxPool", 10),
+    "AvgPool3d": _pool("AveragePool", 19, count_include_pad=1),
     "GlobalAvgPool2d": _global_average,
     "ReLU": _simple("Relu"),
     "LeakyReLU": _simple("LeakyRelu", alpha="slope"),
@@ -210,6 +215,8 @@ EMIT: dict[str, Callable[[Any, str, Any, Sources], None]] = {
     "Gate": _gate,
     "Shift": _constant_step("Add", "b"),
     "Scale": _constant_step("Mul", "m"),
+    "Power": _constant_step("Pow", "p"),
+    "MatMul": _simple("MatMul"),
     "Select": _select,
     "Add": _add,
     "Multiply": _multiply,

@@ -86,6 +86,17 @@ def _checked(entry: Any) -> Header:
     return header
 
 
+def inner_name(name: str) -> str:
+    """What the network's value is called in a file where the file's own has another shape: no batch axis.
+
+    Examples
+    --------
+    >>> inner_name("y")
+    'y.sample'
+    """
+    return f"{name}.sample"
+
+
 def _are_texts(part: Any) -> bool:
     return isinstance(part, Mapping) and all(isinstance(text, str) for pair in part.items() for text in pair)
 

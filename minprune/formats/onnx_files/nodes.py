@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,17 @@ class OnnxNode:
         self.outputs: list[str] = [name for name in proto.output if name]
         self.name: str = proto.name
         self._attributes = {attribute.name: attribute for attribute in proto.attribute}
+
+    def changed(self, inputs: list[str] | None = None, output: str | None = None, **attributes: Any) -> OnnxNode:
+        """The same node with other inputs, another first output, or other attributes."""
+        from onnx import helper
+
+        other = copy(self)
+        other.inputs = self.inputs if inputs is None else inputs
+        other.outputs = self.outputs if output is None else [output, *self.outputs[1:]]
+        new = {name: helper.make_attribute(name, value) for name, value in attributes.items()}
+        other._attributes = self._attributes | new
+        return other
 
     @property
     def output(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ from ...layers import Flatten, Identity, Join, Layer, Rearrange, Shape
 from ...nn import Graph, Node
 from ...ops import Array
 from .folding import fold, shape_array
-from .header import Header
+from .header import Header, inner_name
+from .lifting import take_whole
 from .nodes import OnnxNode
 from .reading import array_of, opset_of
 
@@ -36,7 +37,9 @@ class Held:
     name : str
         The network's value.
     order : tuple of int
-        For every axis of the file's value (without the batch) which axis it is of the network's.
+        For every axis of the file's value (without the batch) which axis it is of the network's; -1 for an axis of
+        size 1 in front that the network's lacks, in files that are read whole (see `lifting`). A single number per
+        sample has no axis in the file, and one in the network.
     """
 
     name: str
@@ -51,7 +54,27 @@ def translate(model: Any) -> tuple[Graph, Header]:
     FileError
         Where a node has no rule, or is used in a way that none of the layers can do; it names node and op.
     """
-    work = Translator(model)
+    try:
+        return _translated(model, whole=False)
+    except FileError as refused:
+        try:
+            return _translated(model, whole=True)
+        except NotWholeError:
+            raise refused from None
+        except FileError as error:
+            raise error if isinstance(refused, BatchError) else refused from None
+
+
+class NotWholeError(FileError):
+    """The file leaves a size free, so its first axis is the batch."""
+
+
+class BatchError(FileError):
+    """The inputs have no common batch axis."""
+
+
+def _translated(model: Any, whole: bool) -> tuple[Graph, Header]:
+    work = Translator(model, whole)
     opset = opset_of(model)
     needed = _needed(model.graph)
     for place, proto in enumerate(model.graph.node):
@@ -74,8 +97,9 @@ def _needed(graph: Any) -> set[int]:
 class Translator:
     """The network as far as it has been read."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, whole: bool = False) -> None:
         graph = model.graph
+        self.whole = whole  # the file has no batch axis: all that it reads is one sample
         self.constants: dict[str, Array] = {tensor.name: array_of(tensor) for tensor in graph.initializer}
         self.held: dict[str, Held] = {}
         self.nodes: dict[str, Node] = {}
@@ -100,16 +124,24 @@ class Translator:
             sizes = [int(dim.dim_value) if dim.HasField("dim_value") else 0 for dim in declared.shape.dim]
             if any(size < 0 for size in sizes):
                 raise FileError(f"{where}: a negative size in its shape {sizes}")
-            if len(sizes) < 2 or 0 in sizes[1:]:
-                raise FileError(f"{where}: shape {_spelt(value)}, expected (N, …) with numbers behind the batch axis")
+            if self.whole and (not sizes or 0 in sizes):
+                raise NotWholeError(f"{where}: shape {_spelt(value)}, expected numbers alone")
+            if not self.whole and (len(sizes) < 2 or 0 in sizes[1:]):
+                raise BatchError(f"{where}: shape {_spelt(value)}, expected (N, …) with numbers behind the batch axis")
             kinds.add(declared.elem_type)
             batches.add(sizes[0])
-            self.held[value.name] = Held(value.name, tuple(range(len(sizes) - 1)))
-            self.shapes[value.name] = tuple(sizes[1:])
-        if len(kinds) > 1 or len(batches - {0}) > 1:
-            raise FileError("the inputs differ in their kind of numbers, or in how many samples they hold")
-        self.batch = max(batches, default=0) or None
+            self._declare(value.name, sizes)
+        if len(kinds) > 1 or (not self.whole and len(batches - {0}) > 1):
+            raise BatchError("the inputs differ in their kind of numbers, or in how many samples they hold")
+        self.batch = None if self.whole else max(batches, default=0) or None
         return np.dtype(FLOATS[kinds.pop()] if kinds else np.float32)
+
+    def _declare(self, name: str, sizes: list[int]) -> None:
+        """Hold an input; an axis of size 1 in front is the batch, or remembered as one."""
+        front = (-1,) if self.whole and sizes[0] == 1 and len(sizes) > 1 else ()
+        shape = tuple(sizes[1:] if front or not self.whole else sizes)
+        self.held[name] = Held(name, (*front, *range(len(shape))))
+        self.shapes[name] = shape
 
     # --- what a rule asks for -----------------------------------------------------------------------------------------
 
@@ -137,7 +169,26 @@ class Translator:
 
     def shape(self, held: Held) -> Shape:
         """The shape of a value as the file sees it, without the batch."""
-        return tuple(self.shapes[held.name][axis] for axis in held.order)
+        return tuple(1 if axis == -1 else self.shapes[held.name][axis] for axis in held.order)
+
+    def constant_for(self, node: OnnxNode, part: str, value: Array) -> str:
+        """Keep a constant that a rule has computed, under a new name."""
+        name = self.fresh(f"{node.output}.{part}")
+        self.constants[name] = value
+        return name
+
+    def state(self) -> tuple[dict[str, Any], ...]:
+        """What `restore` goes back to."""
+        return tuple(dict(part) for part in self._parts())
+
+    def restore(self, state: tuple[dict[str, Any], ...]) -> None:
+        """Take everything back that was added since."""
+        for part, before in zip(self._parts(), state, strict=True):
+            part.clear()
+            part.update(before)
+
+    def _parts(self) -> tuple[dict[str, Any], ...]:
+        return self.constants, self.held, self.nodes, self.arrays, self.shapes, self.origins
 
     def plain(self, held: Held) -> str:
         """The network's value with its axes in the file's order."""
@@ -193,25 +244,34 @@ class Translator:
 
     def reshape(self, node: OnnxNode, held: Held, target: Shape) -> None:
         """Give a value another shape; entries stay within their sample."""
-        if not target:
-            raise node.error("leaves a sample without any axis")
+        order = tuple(axis for axis in held.order if axis != -1) or (0,)
+        sizes = tuple(self.shapes[held.name][axis] for axis in order)
+        front = len(target) - len(sizes)
         if self.shape(held) == target:
             self.held[node.output] = held
-        elif held.order == tuple(range(len(held.order))) and len(target) == 1:
+        elif self.whole and front >= 0 and target == (1,) * front + sizes:
+            self.held[node.output] = Held(held.name, (-1,) * front + order)
+        elif not target and sizes == (1,):
+            self.held[node.output] = Held(held.name, ())
+        elif not target:
+            name = self.add(self.fresh(f"{node.output}.number"), Rearrange(order, (-1,)), (held.name,))
+            self.held[node.output] = Held(name, ())
+        elif order == tuple(range(len(order))) and len(target) == 1:
             self.make(node, Flatten(), held.name)
         else:
-            self.make(node, Rearrange(held.order, (-1, *target[1:])), held.name)
+            self.make(node, Rearrange(order, (-1, *target[1:])), held.name)
 
     def like(self, node: OnnxNode, constant: Array, held: Held) -> Array:
         """A constant in the order of a value's axes, one axis for each, each as long as the value's or 1."""
         shape, rank = self.shape(held), len(held.order)
-        if constant.ndim > rank + 1:
-            raise node.error(f"a constant of shape {constant.shape} gives {('N', *shape)} more axes")
+        seen = shape if self.whole else ("N", *shape)
+        if constant.ndim > len(seen):
+            raise node.error(f"a constant of shape {constant.shape} gives {seen} more axes")
         full = constant.reshape((1,) * (rank + 1 - constant.ndim) + constant.shape)
         if full.shape[0] != 1:
             raise node.error(f"a constant of shape {constant.shape} treats the samples of a batch differently")
         if any(size not in (1, own) for size, own in zip(full.shape[1:], shape, strict=True)):
-            raise node.error(f"a constant of shape {constant.shape} repeats values of shape {('N', *shape)}")
+            raise node.error(f"a constant of shape {constant.shape} repeats values of shape {seen}")
         return full[0].transpose([held.order.index(axis) for axis in range(rank)])
 
     # --- the walk -----------------------------------------------------------------------------------------------------
@@ -225,15 +285,16 @@ class Translator:
         if node.op == "Constant":
             self.constants[node.output] = node.constant()
         elif node.op == "Shape" and node.inputs[0] in self.held:
-            whole = shape_array(self.shape(self.held[node.inputs[0]]))
-            self.constants[node.output] = whole[node.whole("start", 0) : node.whole("end", len(whole))]
+            shape = self.shape(self.held[node.inputs[0]])
+            sizes = np.array(shape, dtype=np.int64) if self.whole else shape_array(shape)
+            self.constants[node.output] = sizes[node.whole("start", 0) : node.whole("end", len(sizes))]
         elif node.inputs and all(name in self.constants for name in node.inputs if name):
             self._fold(node)
         elif node.op not in RULES:
             raise node.error(f"minprune has no rule for this op (it has {len(RULES)}, and folds constants)")
         else:
             try:
-                RULES[node.op](self, node)
+                (take_whole if self.whole else RULES[node.op])(self, node)
             except FileError as error:
                 raise error if str(error).startswith(node.where) else node.error(str(error)) from None
             except (MinpruneError, ValueError, IndexError, TypeError) as error:
@@ -262,22 +323,44 @@ class Translator:
         if name not in self.held:
             raise FileError(f"output {name!r} is a constant")
         held = self.held[name]
-        straight = tuple(range(len(held.order)))
-        if held.name == name and held.order == straight and name in self.nodes:
+        order, shape = tuple(axis for axis in held.order if axis != -1) or (0,), self.shape(held) or (1,)
+        wanted = shape[1:] if self.whole and len(shape) > 1 and shape[0] == 1 else shape  # as of an input
+        straight = order == tuple(range(len(order)))
+        if held.name == name and straight and name in self.nodes:
+            return name
+        straight = straight and self.shapes[held.name] == wanted
+        if straight and held.name == inner_name(name) and held.name in self.nodes:
+            self._rename(held.name, name)
             return name
         if name in self.shapes:
             raise FileError(f"output {name!r} is an input")
-        layer = Identity() if held.order == straight else Rearrange(held.order, (-1, *self.shape(held)[1:]))
-        return self.add(name, layer, (held.name,))
+        return self.add(name, Identity() if straight else Rearrange(order, (-1, *wanted[1:])), (held.name,))
+
+    def _rename(self, old: str, new: str) -> None:
+        """Give a node another name: what `writing` has called so because its output has another shape in the file."""
+        named = {value: new if value == old else value for value in self.shapes}
+        self.nodes = {
+            named[name]: replace(node, inputs=tuple(named[source] for source in node.inputs))
+            for name, node in self.nodes.items()
+        }
+        self.shapes = {named[name]: shape for name, shape in self.shapes.items()}
+        self.held = {name: replace(held, name=named[held.name]) for name, held in self.held.items()}
+        for part in (self.arrays, self.origins):
+            renamed = {key: value for key, value in part.items() if key.rpartition(".")[0] == old}
+            for key, value in renamed.items():
+                del part[key]
+                part[f"{new}.{key.rpartition('.')[2]}"] = value  # type: ignore[assignment]
 
     def _flat(self, name: str) -> str:
         return name if len(self.shapes[name]) == 1 else self.add(self.fresh(f"{name}.flat"), Flatten(), (name,))
 
     def _declared_output(self, value: Any) -> list[Any]:
         """As declared; where the file leaves kind and shape to be inferred, as they are."""
-        declared = value.type.tensor_type
-        batch = _sizes(self.inputs[0])[0]
-        sizes = _sizes(value) if declared.HasField("shape") else [batch, *self.shapes[value.name]]
+        declared, shape = value.type.tensor_type, self.shape(self.held[value.name])
+        if self.whole:
+            sizes: list[Any] = list(shape)
+        else:
+            sizes = _sizes(value) if declared.HasField("shape") else [_sizes(self.inputs[0])[0], *shape]
         kind = next(kind for kind, dtype in FLOATS.items() if self.dtype == dtype)
         return [value.name, int(declared.elem_type) or kind, sizes]
 

@@ -12,7 +12,7 @@ from ...errors import DtypeError, FileError, StructureError
 from ...layers import Shape
 from ...nn import Graph
 from ...ops import Array
-from .header import Header, header_of
+from .header import Header, header_of, inner_name
 from .reading import one_line, onnx_package
 
 OPSET = 20  # of networks that came from elsewhere: the oldest with a Gelu
@@ -94,6 +94,34 @@ class Emitter:
             if kind not in EMIT:
                 raise StructureError(f"{name}: there is no ONNX counterpart of {kind}")
             EMIT[kind](self, name, node.layer, node.inputs)
+        self._reshape_ends()
+
+    def _reshape_ends(self) -> None:
+        """Put a batch of one in front of what the file gives without it, and take it off what the file wants so."""
+        made, self.nodes = self.nodes, []
+        inner = {}
+        for name, _, sizes in self.header.inputs:
+            if name in self.net.inputs and sizes is not None and len(sizes) != len(self.shapes[name]) + 1:
+                inner[name] = self.fresh(inner_name(name))
+                self._reshape(name, inner[name], (1, *self.shapes[name]))
+        bare = [
+            entry
+            for entry in self.header.outputs
+            if entry[2] is not None and len(entry[2]) != len(self.shapes[entry[0]]) + 1
+        ]
+        inner |= {name: self.fresh(inner_name(name)) for name, _, _ in bare}
+        for node in made:
+            for names in (node.input, node.output):
+                names[:] = [inner.get(name, name) for name in names]
+        self.nodes += made
+        for name, _, sizes in bare:
+            self._reshape(inner[name], name, [size if isinstance(size, int) else -1 for size in sizes])
+
+    def _reshape(self, source: str, output: str, sizes: Any) -> None:
+        from onnx import helper
+
+        shape = self.numbers(f"{output}.shape", sizes)
+        self.nodes.append(helper.make_node("Reshape", [source, shape], [output], name=f"{output}.reshaped"))
 
     def fresh(self, name: str) -> str:
         """A name that no other value bears."""

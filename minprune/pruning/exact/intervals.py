@@ -256,6 +256,26 @@ def _multiply(step: Step, *xs: Interval) -> Interval:
     return found
 
 
+def _matrices(step: Step, a: Interval, b: Interval) -> Interval:
+    """A product of matrices by middles and radii: |a b − a_m b_m| ≤ |a_m| b_r + a_r |b_m| + a_r b_r."""
+    (a_m, a_r), (b_m, b_r) = (((x.low + x.high) / 2, (x.high - x.low) / 2) for x in (a, b))
+    middle, radius = a_m @ b_m, np.abs(a_m) @ b_r + a_r @ np.abs(b_m) + a_r @ b_r
+    varies = np.asarray(a.varies.any(axis=-1, keepdims=True) | b.varies.any(axis=-2, keepdims=True))
+    bounds = Interval(middle - radius, middle + radius, varies)
+    return step.moved(bounds, a.magnitude @ b.magnitude, 4 * a.low.shape[-1] + 16)
+
+
+def _power(step: Step, x: Interval) -> Interval:
+    """A constant power has its extremes at the ends, or at 0."""
+    p = step.arrays["p"]
+    if ((p < 0) & (x.low <= 0)).any():
+        raise StructureError(f"{step.name}: its input may reach 0, and a negative power of that has no bounds")
+    low, high = (np.where(p == np.floor(p), end, np.maximum(end, 0)) for end in (x.low, x.high))
+    at = [end**p for end in (low, high, np.minimum(np.maximum(0, low), high))]
+    bounds = Interval(reduce(np.minimum, at), reduce(np.maximum, at), np.asarray(x.varies & (p != 0), dtype=bool))
+    return step.moved(bounds, bounds.magnitude, 16)
+
+
 def _pad(step: Step, x: Interval) -> Interval:
     edge = [(0, 0), *zip(step.layer.before, step.layer.after, strict=True)]
     return Interval(step.run(x.low), step.run(x.high), np.pad(x.varies, edge))
@@ -346,6 +366,8 @@ RULES: dict[str, Callable[..., Interval]] = {
     "shift": _constant,
     "scale": _constant,
     "multiply": _multiply,
+    "matmul": _matrices,
+    "power": _power,
     "add": _add,
     "concat": _join,
 }

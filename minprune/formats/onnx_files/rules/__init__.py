@@ -42,6 +42,8 @@ RULES: dict[str, Rule] = {
     "Mul": elementwise.multiply,
     "Div": elementwise.divide,
     "Pow": elementwise.power,
+    "Sqrt": elementwise.root,
+    "Reciprocal": elementwise.reciprocal,
     "Neg": elementwise.negate,
     "Sum": elementwise.total,
     "Dropout": elementwise.dropout,

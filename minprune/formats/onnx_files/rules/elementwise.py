@@ -20,6 +20,7 @@ from ....layers import (
     LeakyReLU,
     LogSoftmax,
     Multiply,
+    Power,
     PReLU,
     Rearrange,
     ReLU,
@@ -56,15 +57,19 @@ def leaky_relu(t: Translator, node: OnnxNode) -> None:
 
 
 def prelu(t: Translator, node: OnnxNode) -> None:
-    """X for x > 0, else a x, with one constant a or one for each channel."""
+    """X for x > 0, else a x: one constant a, one for each channel, or any; max(x, 0) − a max(−x, 0) then."""
     x = t.value(node)
     a = t.like(node, t.constant(node, 1, "slope"), x)
     if a.size == 1:
         t.make(node, LeakyReLU(float(a.ravel()[0])), x.name, order=x.order)
         return
-    if prod(a.shape) != a.shape[0]:
-        raise node.error(f"slopes of shape {t.constant(node, 1, 'slope').shape}, expected one for every channel")
-    t.make(node, PReLU(len(a)), x.name, order=x.order, origins={"a": node.inputs[1]}, a=a.ravel())
+    if prod(a.shape) == a.shape[0]:
+        t.make(node, PReLU(len(a)), x.name, order=x.order, origins={"a": node.inputs[1]}, a=a.ravel())
+        return
+    negative = t.add(t.fresh(f"{node.output}.below"), ReLU(), (_negative(t, f"{node.output}.minus", x.name),))
+    shrunk = t.add(t.fresh(f"{node.output}.shrunk"), Scale(a.shape), (negative,), m=-a)
+    above = t.add(t.fresh(f"{node.output}.above"), ReLU(), (x.name,))
+    t.make(node, Add(), above, shrunk, order=x.order)
 
 
 def elu(t: Translator, node: OnnxNode) -> None:
@@ -254,25 +259,49 @@ def multiply(t: Translator, node: OnnxNode) -> None:
 
 
 def divide(t: Translator, node: OnnxNode) -> None:
-    """A / b with b constant."""
+    """A / b; by a computed b as A · b⁻¹."""
     x, constant, place = _parts(t, node)
-    if constant is None or place == 0:
-        raise node.error("divides by a computed value, expected a constant")
-    if (constant == 0).any():
+    if constant is None:
+        a, b = t.value(node), t.value(node, 1)
+        _same(t, node, a, b)
+        t.make(node, Multiply(), a.name, _power(t, f"{node.output}.inverse", t.arranged(b, a.order)), order=a.order)
+    elif place == 0:
+        inverse = _power(t, f"{node.output}.inverse", x.name)
+        t.make(node, Scale(constant.shape), inverse, order=x.order, origins={"m": node.inputs[0]}, m=constant)
+    elif (constant == 0).any():
         raise node.error(f"divides by {node.inputs[1]!r}, which holds 0")
-    _constant_step(t, node, Scale, x, 1 / constant, place)
+    else:
+        _constant_step(t, node, Scale, x, 1 / constant, place)
+
+
+def _power(t: Translator, name: str, source: str, exponent: float = -1.0) -> str:
+    ones = (1,) * len(t.shapes[source])
+    return t.add(t.fresh(name), Power(ones), (source,), p=np.full(ones, exponent))
+
+
+def reciprocal(t: Translator, node: OnnxNode) -> None:
+    """1 / x."""
+    x = t.value(node)
+    t.settle(node, _power(t, f"{node.output}.inverse", x.name), x.order)
+
+
+def root(t: Translator, node: OnnxNode) -> None:
+    """√x."""
+    x = t.value(node)
+    t.settle(node, _power(t, f"{node.output}.root", x.name, 0.5), x.order)
 
 
 def power(t: Translator, node: OnnxNode) -> None:
-    """x², x³ … as products."""
-    x, exponent = t.value(node), t.constant(node, 1, "exponent")
-    if exponent.size != 1 or float(exponent.ravel()[0]) not in (1, 2, 3, 4):
-        raise node.error(f"an exponent of {exponent.ravel()[:4].tolist()}, expected 1, 2, 3 or 4")
-    count = int(exponent.ravel()[0])
+    """x², x³ … as products, other constant exponents as powers."""
+    x, exponent = t.value(node), t.like(node, t.constant(node, 1, "exponent"), t.value(node))
+    count = float(exponent.ravel()[0]) if exponent.size == 1 else 0.0
     if count == 1:
         t.held[node.output] = x
+    elif count in (2, 3, 4):
+        t.make(node, Multiply(), *(x.name,) * int(count), order=x.order)
     else:
-        t.make(node, Multiply(), *(x.name,) * count, order=x.order)
+        p = exponent.astype(t.dtype)
+        t.make(node, Power(p.shape), x.name, order=x.order, origins={"p": node.inputs[1]}, p=p)
 
 
 def total(t: Translator, node: OnnxNode) -> None:
@@ -296,9 +325,8 @@ def dropout(t: Translator, node: OnnxNode) -> None:
     """Nothing, outside of training; kept, for whoever trains on."""
     if len(node.outputs) > 1 and t.readers[node.outputs[1]]:
         raise node.error("its mask is read, expected its values alone")
-    training = t.optional(node, 2, "training_mode")
-    if training is not None and training.any():
+    training, ratio = t.optional(node, 2, "training_mode"), t.optional(node, 1, "ratio")
+    if training is not None and training.any() and (ratio is None or ratio.any()):
         raise node.error("training_mode is on (export the model for inference)")
-    ratio = t.optional(node, 1, "ratio")
     p = node.number("ratio", 0.5) if ratio is None else float(str(ratio.ravel()[0]))
     _each(t, node, Dropout(p if 0 <= p < 1 else 0.5))

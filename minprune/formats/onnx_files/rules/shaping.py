@@ -69,12 +69,12 @@ def _per_sample(t: Translator, node: OnnxNode, sizes: list[Any], shape: tuple[in
     """
     told = f"from {('N', *shape)} to {tuple(sizes)}"
     first, rest = (sizes[0], sizes[1:]) if sizes else (None, [])
-    if not rest or BATCH in rest or not (first is BATCH or first in (-1, 1, t.batch)):
+    if first is None or BATCH in rest or not (first is BATCH or first in (-1, 1, t.batch)):
         raise node.error(f"{told}: it would mix samples")
     if -1 in rest and first != -1:
         others = prod(size for size in rest if size != -1)
         rest = [prod(shape) // others if size == -1 and others else size for size in rest]
-    if min(rest) < 1 or prod(rest) != prod(shape):
+    if min(rest, default=1) < 1 or prod(rest) != prod(shape):
         raise node.error(f"{told}: it would mix samples, or the sizes do not fit")
     return tuple(int(size) for size in rest)
 
@@ -150,37 +150,48 @@ def _pick(t: Translator, node: OnnxNode, output: str, x: Held, axis: int, index:
 
 
 def gather(t: Translator, node: OnnxNode) -> None:
-    """Entries of an axis by a constant index."""
+    """Entries of an axis by a constant index; the index's own axes take the place of that axis."""
     x = t.value(node)
     axis = _axis(node, node.whole("axis", 0), len(x.order) + 1)
-    _pick(t, node, node.output, x, axis, t.constant(node, 1, "index"))
+    index = t.constant(node, 1, "index")
+    if index.ndim == 1:
+        _pick(t, node, node.output, x, axis, index)
+        return
+    row = t.fresh(f"{node.output}.row")
+    _pick(t, node, row, x, axis, index.ravel())
+    shape = t.shape(x)
+    t.reshape(node, t.held[row], (*shape[: axis - 1], *index.shape, *shape[axis:]))
 
 
 def cut(t: Translator, node: OnnxNode) -> None:
-    """A slice along one axis."""
+    """Slices along some axes, one after the other."""
     x = t.value(node)
-    rank = len(x.order) + 1
-    starts, ends, axes, steps = slice_arguments(
-        node, *(t.optional(node, p, "bounds") for p in range(1, len(node.inputs)))
-    )
-    axes = range(len(starts)) if axes is None else [_axis(node, axis, rank) for axis in axes]
-    shape = (BATCH, *t.shape(x))
+    cuts = _cuts(t, node, (BATCH, *t.shape(x)))
+    if not cuts:
+        identity(t, node)
+        return
+    for place, (axis, index) in enumerate(cuts, 1):
+        output = node.output if place == len(cuts) else t.fresh(f"{node.output}.cut{place}")
+        _pick(t, node, output, x, axis, index)
+        x = t.held[output]
+
+
+def _cuts(t: Translator, node: OnnxNode, shape: tuple[Any, ...]) -> list[tuple[int, Array]]:
+    """The axes that a Slice shortens or turns, and which of their entries it takes."""
+    bounds = [t.optional(node, place, "bounds") for place in range(1, len(node.inputs))]
+    starts, ends, axes, steps = slice_arguments(node, *bounds)
+    axes = range(len(starts)) if axes is None else [_axis(node, axis, len(shape)) for axis in axes]
     cuts = []
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         if axis == 0 and start == 0 and step == 1 and end >= (1 << 31) - 1:
             continue  # all samples
-        size = shape[axis]
         if axis == 0:
             raise node.error("cuts the batch: samples would be lost")
+        size = shape[axis]
         index = np.arange(size)[slice(start, None if step < 0 and end < -size else end, step)]
         if len(index) < size or step != 1:
             cuts.append((axis, index))
-    if len(cuts) > 1:
-        raise node.error(f"cuts along {len(cuts)} axes, expected one")
-    if not cuts:
-        identity(t, node)
-        return
-    _pick(t, node, node.output, x, *cuts[0])
+    return cuts
 
 
 def split(t: Translator, node: OnnxNode) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ....layers import BatchNorm, Conv1d, Conv2d, Dense
+from ....layers import BatchNorm, Conv1d, Conv2d, Dense, MatMul
 from ....ops import Array
 from .windows import bordered, padding_of
 
@@ -42,10 +43,40 @@ def _need_rank(node: OnnxNode, t: Translator, x: Held, matrix: Array, rank: int)
 
 
 def matmul(t: Translator, node: OnnxNode) -> None:
-    """Y = A B with B constant: a dense layer; at every place of a sequence or image a convolution of width 1."""
-    x, B = t.value(node), t.constant(node, 1, "second matrix")
+    r"""Y = A B: with B constant a dense layer, at every place of a sequence or image a convolution of width 1.
+
+    With A constant it is the same on transposed matrices, $Y^\top = B^\top A^\top$; with neither it is a product of
+    two values, through which nothing can be pruned.
+    """
+    if t.is_constant(node, 0):
+        x = t.value(node, 1)
+        if len(x.order) < 2:
+            raise node.error(f"multiplies a constant by values of shape {('N', *t.shape(x))}: samples would be mixed")
+        A = t.constant(node, 0, "first matrix")
+        _by_matrix(t, node, replace(x, order=_turned(x.order)), A.T, node.inputs[0])
+        t.held[node.output] = replace(t.held[node.output], order=_turned(t.held[node.output].order))
+    elif t.is_constant(node, 1):
+        _by_matrix(t, node, t.value(node), t.constant(node, 1, "second matrix"), node.inputs[1])
+    else:
+        _of_values(t, node)
+
+
+def _turned(order: tuple[int, ...]) -> tuple[int, ...]:
+    """The last two axes exchanged."""
+    return (*order[:-2], order[-1], order[-2])
+
+
+def _of_values(t: Translator, node: OnnxNode) -> None:
+    a, b = t.value(node), t.value(node, 1)
+    if len(a.order) != len(b.order) or len(a.order) < 2:
+        told = f"{('N', *t.shape(a))} by {('N', *t.shape(b))}"
+        raise node.error(f"multiplies {told}, expected a matrix or more for every sample, with as many axes in both")
+    t.make(node, MatMul(), t.plain(a), t.plain(b))
+
+
+def _by_matrix(t: Translator, node: OnnxNode, x: Held, B: Array, origin: str) -> None:
     _need_rank(node, t, x, B, 1)
-    W, rank, origins = B.T, len(x.order) - 1, {"W": node.inputs[1]}
+    W, rank, origins = B.T, len(x.order) - 1, {"W": origin}
     if rank == 0:
         t.make(node, Dense(W.shape[1], W.shape[0], bias=False), t.plain(x), origins=origins, W=W)
         return
@@ -100,16 +131,19 @@ def batch_norm(t: Translator, node: OnnxNode) -> None:
     t.make(node, layer, t.plain(x), origins={n: node.inputs[p] for p, n in enumerate(names, 1)}, **arrays)
 
 
+def _read_once(t: Translator, name: str) -> bool:
+    """Whether a value has one reader, those apart that only hand it on under another name, as a Transpose does."""
+    names = [other for other, held in t.held.items() if held.name == name]
+    return sum(t.readers[other] for other in names) - (len(names) - 1) == 1
+
+
 def with_bias(t: Translator, node: OnnxNode, x: Held, constant: Array, origin: str) -> bool:
     """Make the constant that is added to a weighted sum its bias, where nobody else reads the sum; say if it was so."""
     made = t.nodes.get(x.name)
-    name = node.inputs[0] if node.inputs[0] in t.held else node.inputs[1]
-    if made is None or x.name != name or t.readers[name] != 1 or not isinstance(made.layer, Dense | Conv2d):
+    if made is None or not isinstance(made.layer, Dense | Conv2d) or made.layer.bias or not _read_once(t, x.name):
         return False
-    if made.layer.bias or prod(constant.shape) not in (1, constant.shape[0]):
+    if prod(constant.shape) not in (1, constant.shape[0]):
         return False
-    from dataclasses import replace
-
     W = t.arrays.pop(f"{x.name}.W")
     del t.nodes[x.name]
     origins = {"W": t.origins.pop(f"{x.name}.W"), "b": origin}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,11 @@ import numpy as np
 from ....layers import (
     AvgPool1d,
     AvgPool2d,
+    AvgPool3d,
     GlobalAvgPool2d,
     MaxPool1d,
     MaxPool2d,
+    MaxPool3d,
     Pad,
     Rearrange,
     Scale,
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 Sizes = tuple[int, ...]
 Border = tuple[Sizes, Sizes]  # before and after, one number per spatial axis
+MAX_POOLS: dict[int, type[MaxPool2d]] = {1: MaxPool1d, 2: MaxPool2d, 3: MaxPool3d}  # by the number of spatial axes
+AVERAGE_POOLS: dict[int, type[AvgPool2d]] = {1: AvgPool1d, 2: AvgPool2d, 3: AvgPool3d}
 
 
 def padding_of(node: OnnxNode, size: Sizes, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Border:
@@ -60,75 +65,98 @@ def bordered(t: Translator, node: OnnxNode, source: str, border: Border, value: 
     return name, (0,) * len(before)
 
 
-def _window(t: Translator, node: OnnxNode) -> tuple[str, Sizes, Sizes, Sizes, Border]:
-    """What both kinds of pooling read: source, size, kernel, stride, border; ceil_mode is a wider border."""
+@dataclass(frozen=True)
+class _Window:
+    """What both kinds of pooling read; ceil_mode is a wider border."""
+
+    source: str
+    size: Sizes
+    kernel: Sizes
+    stride: Sizes
+    dilation: Sizes
+    border: Border
+    counted: Border  # the part of the border that was asked for
+
+    @property
+    def padding(self) -> Sizes | None:
+        """The border as a layer has it, or None: it must be alike on both sides, and no wider than half a window."""
+        before, after = self.border
+        narrow = all(2 * p <= d * (k - 1) + 1 for p, k, d in zip(before, self.kernel, self.dilation, strict=True))
+        return before if before == after and narrow else None
+
+
+def _window(t: Translator, node: OnnxNode) -> _Window:
     x = t.value(node)
     size, kernel = t.shape(x)[1:], node.wholes("kernel_shape", ())
     rank = len(size)
-    if rank not in (1, 2):
-        raise node.error(f"over {('N', *t.shape(x))}, expected one or two spatial axes")
+    if rank not in MAX_POOLS:
+        raise node.error(f"over {('N', *t.shape(x))}, expected one to three spatial axes")
     stride, dilation = (node.wholes(name, (1,) * rank) for name in ("strides", "dilations"))
-    if dilation != (1,) * rank:
-        raise node.error(f"dilations {dilation}, expected none: no layer has windows with gaps")
-    border = padding_of(node, size, kernel, stride, dilation)
+    border = asked = padding_of(node, size, kernel, stride, dilation)
     if node.whole("ceil_mode", 0):
         if node.text("auto_pad", "NOTSET") == "VALID":
             raise node.error("ceil_mode with auto_pad VALID, on which its versions disagree")
-        border = border[0], _rounded_up(size, kernel, stride, border)
-    return t.plain(x), size, kernel, stride, border
+        border = border[0], _rounded_up(size, _spans(kernel, dilation), stride, border)
+    return _Window(t.plain(x), size, kernel, stride, dilation, border, asked)
 
 
-def _rounded_up(size: Sizes, kernel: Sizes, stride: Sizes, border: Border) -> Sizes:
+def _spans(kernel: Sizes, dilation: Sizes) -> Sizes:
+    """How far windows with gaps reach."""
+    return tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+
+
+def _rounded_up(size: Sizes, spans: Sizes, stride: Sizes, border: Border) -> Sizes:
     """The border behind, so wide that windows which begin inside of the image or its border are whole."""
     after = []
-    for s, k, step, b, a in zip(size, kernel, stride, *border, strict=True):
+    for s, k, step, b, a in zip(size, spans, stride, *border, strict=True):
         places = ceil((s + b + a - k) / step) + 1
         places -= (places - 1) * step >= s + b  # the last one must not begin in the border behind
         after.append(max(a, (places - 1) * step + k - s - b))
     return tuple(after)
 
 
+def _pooled(t: Translator, node: OnnxNode, w: _Window, kind: type[MaxPool2d], outside: float) -> tuple[str, MaxPool2d]:
+    """The value to pool and the layer that does it; a border that no layer has becomes a Pad before it."""
+    source, padding = w.source, w.padding
+    if padding is None:
+        source = t.add(t.fresh(f"{node.output}.pad"), Pad(*w.border, outside), (source,))
+        padding = (0,) * len(w.kernel)
+    return source, kind(w.kernel, w.stride, padding, w.dilation)
+
+
 def max_pool(t: Translator, node: OnnxNode) -> None:
     """The largest entry of each window."""
     if len(node.outputs) > 1:
         raise node.error("its indices are asked for, expected its values alone")
-    source, _, kernel, stride, border = _window(t, node)
-    if any(2 * p > k for side in border for p, k in zip(side, kernel, strict=True)) and border[0] == border[1]:
-        source = t.add(t.fresh(f"{node.output}.pad"), Pad(*border, -LARGEST), (source,))
-        padding: Sizes = (0,) * len(kernel)
-    else:
-        source, padding = bordered(t, node, source, border, -LARGEST)
-    t.make(node, (MaxPool1d if len(kernel) == 1 else MaxPool2d)(kernel, stride, padding), source)
+    w = _window(t, node)
+    source, layer = _pooled(t, node, w, MAX_POOLS[len(w.size)], -LARGEST)
+    t.make(node, layer, source)
 
 
 def average_pool(t: Translator, node: OnnxNode) -> None:
     """The mean of each window; where the border does not count, divided by how many entries do."""
-    source, size, kernel, stride, border = _window(t, node)
-    asked = padding_of(node, size, kernel, stride, (1,) * len(size))
-    counted = asked if node.whole("count_include_pad", 0) else ((0,) * len(size), (0,) * len(size))
-    counts = _counts(size, kernel, stride, border, counted)
-    whole = prod(kernel)
-    padding = border[0]
-    if border[0] != border[1] or any(2 * p > k for p, k in zip(padding, kernel, strict=True)):
-        source = t.add(t.fresh(f"{node.output}.pad"), Pad(*border, 0.0), (source,))
-        padding = (0,) * len(kernel)
-    layer = (AvgPool1d if len(kernel) == 1 else AvgPool2d)(kernel, stride, padding)
+    w = _window(t, node)
+    none = (0,) * len(w.size)
+    counts = _counts(w, w.counted if node.whole("count_include_pad", 0) else (none, none))
+    whole = prod(w.kernel)
+    if (counts == 0).any():
+        raise node.error("a window lies in the border altogether")
+    source, layer = _pooled(t, node, w, AVERAGE_POOLS[len(w.size)], 0.0)
     if (counts == whole).all():
         t.make(node, layer, source)
         return
-    if (counts == 0).any():
-        raise node.error("a window lies in the border altogether")
     source = t.add(t.fresh(f"{node.output}.sums"), layer, (source,))
     t.make(node, Scale((1, *counts.shape)), source, m=(whole / counts)[None])
 
 
-def _counts(size: Sizes, kernel: Sizes, stride: Sizes, border: Border, counted: Border) -> Array:
+def _counts(w: _Window, counted: Border) -> Array:
     """How many entries of each window count: those of the image and of the counted part of its border."""
     total = np.ones((), dtype=np.float64)
-    for s, k, step, b, a, cb, ca in zip(size, kernel, stride, *border, *counted, strict=True):
+    spans = _spans(w.kernel, w.dilation)
+    for s, k, step, d, b, a, cb, ca in zip(w.size, spans, w.stride, w.dilation, *w.border, *counted, strict=True):
         counts = np.zeros(b + s + a)
         counts[b - min(cb, b) : b + s + min(ca, a)] = 1
-        windows = np.lib.stride_tricks.sliding_window_view(counts, k)[::step].sum(axis=1)
+        windows = np.lib.stride_tricks.sliding_window_view(counts, k)[::step, ::d].sum(axis=1)
         total = total[..., None] * windows
     return total
 
@@ -137,9 +165,9 @@ def global_max_pool(t: Translator, node: OnnxNode) -> None:
     """The largest entry of each channel."""
     x = t.value(node)
     size = t.shape(x)[1:]
-    if len(size) not in (1, 2):
-        raise node.error(f"over {('N', *t.shape(x))}, expected one or two spatial axes")
-    t.make(node, (MaxPool1d if len(size) == 1 else MaxPool2d)(size), t.plain(x))
+    if len(size) not in MAX_POOLS:
+        raise node.error(f"over {('N', *t.shape(x))}, expected one to three spatial axes")
+    t.make(node, MAX_POOLS[len(size)](size), t.plain(x))
 
 
 def global_average_pool(t: Translator, node: OnnxNode) -> None:
@@ -160,18 +188,26 @@ def _mean(t: Translator, node: OnnxNode, source: str, order: Sizes | None) -> No
 
 
 def reduce_mean(t: Translator, node: OnnxNode) -> None:
-    """The mean over all places: over every axis but the batch and one, which then holds the channels."""
+    """The mean over some axes of every sample; where one is left it holds the channels, else all that are left do."""
     x = t.value(node)
-    axes, rank = axes_of(node, t.optional(node, 1, "axes")), len(x.order)
+    axes, rank, shape = axes_of(node, t.optional(node, 1, "axes")), len(x.order), t.shape(x)
     if not axes:
         raise node.error("the mean over samples too, expected axes behind the batch")
     over = {axis + rank + 1 if axis < 0 else axis for axis in axes}
+    if 0 in over or not over <= set(range(rank + 1)):
+        raise node.error(f"the mean of {('N', *shape)} over axes {axes}, expected axes behind the batch")
     left = [axis for axis in range(rank) if axis + 1 not in over]
-    if 0 in over or len(left) != 1 or rank < 2:
-        raise node.error(f"the mean of {('N', *t.shape(x))} over axes {axes}, expected all but the batch and one")
-    places = iter(range(1, rank))
-    order = tuple(0 if axis == left[0] else next(places) for axis in range(rank))
-    _mean(t, node, t.arranged(x, order), order if node.whole("keepdims", 1) else None)
+    if len(left) == 1 and rank > 1:
+        places = iter(range(1, rank))
+        order = tuple(0 if axis == left[0] else next(places) for axis in range(rank))
+        _mean(t, node, t.arranged(x, order), order if node.whole("keepdims", 1) else None)
+        return
+    moved = tuple(x.order[axis] for axis in (*left, *(axis for axis in range(rank) if axis not in left)))
+    rows = (prod(shape[axis] for axis in left), -1)
+    pooled = t.add(t.fresh(f"{node.output}.rows"), Rearrange(moved, rows), (x.name,))
+    mean = replace(x, name=t.add(t.fresh(f"{node.output}.mean"), GlobalAvgPool2d(), (pooled,)), order=(0,))
+    kept = tuple(1 if axis + 1 in over else size for axis, size in enumerate(shape))
+    t.reshape(node, mean, kept if node.whole("keepdims", 1) else tuple(shape[axis] for axis in left))
 
 
 def pad(t: Translator, node: OnnxNode) -> None:
