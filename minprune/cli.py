@@ -348,8 +348,8 @@ def _explore(add: Adder) -> None:
     add("--samples", type=_count, default=8, help="how many, from that one on, the loss is a mean of (8)")
     add(
         "--layer",
-        help="follow only the neurons that this layer makes (all, of a network of at most 100 numbers; else neuron 0 of "
-        "the first)",
+        help="follow only the neurons that this layer makes (all, of a network of at most 100 numbers; else neuron 0 "
+        "of the first)",
     )
     add("--neuron", type=int, help="follow only this one of them, from 0")
     add("--criteria", type=lambda text: text.split(","), help="scores (the document's, taylor, truth)")

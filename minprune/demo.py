@@ -124,7 +124,7 @@ def _report(study: studies.DigitsStudy, comparison: Comparison, folder: Path) ->
             str(comparison),
             f"{study.pruned[SHOWN][0].outcomes[REPAIR].net.certificate} (taken before the repair)",
             f"Figures and networks are in {folder}; look at gains.png first, then scores-dense1.png.",
-            "To see two small networks at work, and switch neurons off: open explore-mlp.html and explore-cnn.html there.",
+            "To see two small networks at work, and switch neurons off, open explore-mlp.html and explore-cnn.html.",
         )
     )
     content = {

@@ -11,7 +11,7 @@ from ..neurons import hidden
 from ..nn import Graph
 from ..pruning.deciding import Global
 from ..tracing import Focus
-from .removing import fraction_of
+from .pruning import fraction_of
 from .shared import Outcome, can_be_written
 from .stepping import network_and_samples
 

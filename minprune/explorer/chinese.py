@@ -56,6 +56,8 @@ SENTENCES = {
     "Multiply two values, entry by entry; a shorter one is repeated along the axes that it lacks.": (
         "两个值逐项相乘；较短者沿其缺少的轴重复。"
     ),
+    "Multiply two matrices of every sample.": "对每个样本，两个矩阵相乘。",
+    "Raise to a constant power.": "取固定次幂。",
     "Scale every channel by its gate: 1 leaves the neuron alone, 0 takes it away.": (
         "每个通道乘以它的门：1 保留该神经元，0 去掉它。"
     ),

@@ -29,9 +29,10 @@ def content(trace: Mapping[str, Any]) -> dict[str, Any]:
     -------
     dict
         ``words`` {name: [English, Chinese]}; of the trace ``network``, ``focus``, ``scores`` and ``program`` as they
-        are, ``values`` and ``gradients`` of networks' values to 15 and 8 digits; ``sources``, lists of lines; ``steps``, each with ``phase``,
-        ``about``, ``drop``, ``without``, ``through``, ``terms`` ([names, factors] or [letters, numbers, value]
-        each), ``across`` (how many of them stand in a row) and ``reads`` {name of a value: places in a sample}.
+        are, ``values`` and ``gradients`` of networks' values to 15 and 8 digits; ``sources``, lists of lines;
+        ``steps``, each with ``phase``, ``about``, ``drop``, ``without``, ``through``, ``terms`` ([names, factors] or
+        [letters, numbers, value] each), ``across`` (how many of them stand in a row) and ``reads`` {name of a value:
+        places in a sample}.
     """
     shapes = dict(trace["network"]["inputs"]) | {node["name"]: node["shape"] for node in trace["network"]["nodes"]}
     return {

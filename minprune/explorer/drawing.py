@@ -152,8 +152,9 @@ def picture(
         for i, j in enumerate(neurons)
     }
     parts = [
-        f'<svg id="net" viewBox="0 0 {width:g} {height:g}" style="--w:{width:g}px" role="img" '
-        'aria-labelledby="net-title"><title id="net-title">network</title>',
+        f'<svg id="net" viewBox="0 0 {width:g} {height:g}" style="--w:{width:g}px" role="img"',
+        ' aria-labelledby="net-title">',
+        '<title id="net-title">network</title>',
         '<g class="edges">',
         *_edges(network, placed, weights),
         '</g><g id="reads"></g>',
@@ -232,7 +233,7 @@ def _circles(column: Column, owners: Owners, values: Sequence[float]) -> Iterato
 
 
 def _squares(column: Column, owners: Owners, values: Sequence[float]) -> Iterator[str]:
-    channels, rows, across = image(column.shape)
+    _, rows, across = image(column.shape)
     size, flat, colours = rows * across, len(column.shape) <= 1, _colours(values)
     for number, (i, x, y, side) in enumerate(column.cells()):
         if number >= ENTRIES:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
@@ -72,6 +71,7 @@ def explore(
 
     Examples
     --------
+    >>> from pathlib import Path
     >>> from tempfile import mkdtemp
     >>> from minprune.worked import LOSS, TARGET, X, network
     >>> page = Path(mkdtemp()) / "page.html"

@@ -112,8 +112,9 @@ def _source(number: int | None, sources: Sequence[Mapping[str, Any]]) -> str:
         return ""
     source = sources[number]
     return (
-        f'<figure class="source" data-source="{number}"><figcaption><code>{escape(source["file"])}:{source["line"]}</code>'
-        f"</figcaption><pre><code class=runs>{escape(telling_line(source['code']))}</code></pre></figure>"
+        f'<figure class="source" data-source="{number}">'
+        f"<figcaption><code>{escape(source['file'])}:{source['line']}</code></figcaption>"
+        f"<pre><code class=runs>{escape(telling_line(source['code']))}</code></pre></figure>"
     )
 
 

@@ -8,8 +8,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "language": ("Language", "语言"),
     "skip": ("Skip to the steps", "跳到步骤"),
     "lead": (
-        "One network, followed number by number: forward, backward, scores, decision, removal, check. Go through it with "
-        "the arrow keys or the slider; switch neurons off, and the page computes everything again.",
+        (
+            "One network, followed number by number: forward, backward, scores, decision, removal, check. Go through "
+            "it with the arrow keys or the slider; switch neurons off, and the page computes everything again."
+        ),
         "跟随一个网络，逐个数字地走完：前向、反向、评分、决策、移除、检验。用方向键或滑块逐步浏览；关掉神经元，页面会重新计算一切。",
     ),
     "script": (
@@ -52,8 +54,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "more": ("{} more", "另有 {} 项"),
     "what-if": ("What if a neuron leaves?", "如果一个神经元离开？"),
     "what-if-lead": (
-        "Choose neurons here or in the drawing: they are held at zero, and the page replays the whole network. Beside each "
-        "stands what a rule says it is worth, and what its removal really costs.",
+        (
+            "Choose neurons here or in the drawing: they are held at zero, and the page replays the whole network. "
+            "Beside each stands what a rule says it is worth, and what its removal really costs."
+        ),
         "在这里或图中选择神经元：它们被固定为零，页面重新运行整个网络。每个神经元旁边是规则给出的价值，以及移除它的真实代价。",
     ),
     "rule": ("Rule", "规则"),

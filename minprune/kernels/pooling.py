@@ -117,9 +117,9 @@ def stand_alone(size: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes) -> bo
     return kernel == stride and not any(padding) and not any(s % k for s, k in zip(size, kernel, strict=True))
 
 
-def takes_x(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> bool:
-    """float32 or float64, 16 samples, side by side in memory (as the kernels of convolution leave them)"""
-    return floats(x) and x.ndim in (3, 4) and len(x) >= 16 and is_batch_last(x)
+def takes_x(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, *dilation: Sizes) -> bool:
+    """float32 or float64, no gaps, 16 samples, side by side in memory (as the kernels of convolution leave them)"""
+    return not dilation and floats(x) and x.ndim in (3, 4) and len(x) >= 16 and is_batch_last(x)
 
 
 @accelerates(max_pool, "numba", takes=takes_x)
@@ -145,9 +145,9 @@ def avg_pool_kernel(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> A
     return y
 
 
-def takes_max_grad(g: Array, x: Array, best: Array, kernel: Sizes, stride: Sizes, padding: Sizes) -> bool:
-    """float32 or float64, 16 samples, those of x side by side in memory"""
-    return floats(g, x, best) and g.shape == best.shape and takes_x(x, kernel, stride, padding)
+def takes_max_grad(g: Array, x: Array, best: Array, *settings: Sizes) -> bool:
+    """float32 or float64, no gaps, 16 samples, those of x side by side in memory"""
+    return floats(g, x, best) and g.shape == best.shape and takes_x(x, *settings)
 
 
 @accelerates(max_pool_grad, "numba", takes=takes_max_grad)
@@ -161,9 +161,9 @@ def max_pool_grad_kernel(g: Array, x: Array, best: Array, kernel: Sizes, stride:
     return bar
 
 
-def takes_avg_grad(g: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes) -> bool:
-    """float32 or float64, 16 samples, side by side in memory"""
-    return takes_x(g, kernel, stride, padding)
+def takes_avg_grad(g: Array, shape: Sizes, *settings: Sizes) -> bool:
+    """float32 or float64, no gaps, 16 samples, side by side in memory"""
+    return takes_x(g, *settings)
 
 
 @accelerates(avg_pool_grad, "numba", takes=takes_avg_grad)

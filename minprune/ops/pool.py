@@ -14,8 +14,9 @@ from .windows import Sizes, entry_label, offsets, output_size, pad, unpad
 
 
 @accelerable
-def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes = ()) -> Array:
     """Take the largest entry of each window: x (N, C, …) -> (N, C, …). Padding counts as −∞."""
+    dilation = dilation or (1,) * len(kernel)
     out = output_size(x.shape[2:], kernel, stride, padding, dilation)
     image = pad(x, padding, -np.inf)
     views = [image[view] for _, view in offsets(kernel, stride, dilation, out)]
@@ -30,13 +31,13 @@ def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: S
 
 @accelerable
 def max_pool_grad(
-    g: Array, x: Array, best: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes
+    g: Array, x: Array, best: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes = ()
 ) -> Array:
     """Send each g to the first entry of its window that equals the window's maximum."""
     image = pad(x, padding, -np.inf)
     bar = np.zeros(image.shape, dtype=g.dtype)
     waiting = np.ones(g.shape, dtype=bool)  # windows whose maximum has not been met yet
-    for _, view in offsets(kernel, stride, dilation, g.shape[2:]):
+    for _, view in offsets(kernel, stride, dilation or (1,) * len(kernel), g.shape[2:]):
         here = waiting & (image[view] == best)
         bar[view] += g * here
         waiting &= ~here
@@ -44,8 +45,9 @@ def max_pool_grad(
 
 
 @accelerable
-def avg_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+def avg_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes = ()) -> Array:
     """Average each window: x (N, C, …) -> (N, C, …). Padding counts as zeros, and is counted."""
+    dilation = dilation or (1,) * len(kernel)
     out = output_size(x.shape[2:], kernel, stride, padding, dilation)
     image = pad(x, padding)
     total: Array = sum(image[view] for _, view in offsets(kernel, stride, dilation, out))
@@ -53,12 +55,12 @@ def avg_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: S
 
 
 @accelerable
-def avg_pool_grad(g: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Array:
+def avg_pool_grad(g: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes = ()) -> Array:
     """Share each g equally among the entries of its window."""
     padded = (*shape[:2], *(s + 2 * p for s, p in zip(shape[2:], padding, strict=True)))
     bar = np.zeros(padded, dtype=g.dtype)
     share = g / prod(kernel)
-    for _, view in offsets(kernel, stride, dilation, g.shape[2:]):
+    for _, view in offsets(kernel, stride, dilation or (1,) * len(kernel), g.shape[2:]):
         bar[view] += share
     return unpad(bar, padding)
 
@@ -66,6 +68,11 @@ def avg_pool_grad(g: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding:
 def _gaps(c: Call) -> Sizes:
     """How far apart a window's entries lie: 1, unless it says otherwise."""
     return c.dilation or (1,) * len(c.kernel)
+
+
+def _settings(c: Call) -> tuple[Sizes, ...]:
+    """Kernel, stride and padding; the dilation only where there are gaps, which compiled kernels do not take."""
+    return (c.kernel, c.stride, c.padding, *([c.dilation] if any(d != 1 for d in c.dilation) else []))
 
 
 def _window(c: Call, index: tuple[int, ...], fill: float) -> list[tuple[str, Any]]:
@@ -101,11 +108,11 @@ class MaxPool(Op):
     combine = "max"
 
     def forward(c: Call) -> Array:
-        return max_pool(c.x, c.kernel, c.stride, c.padding, _gaps(c))
+        return max_pool(c.x, *_settings(c))
 
     @rule(r"\bar{x}_q = \sum_p g_p\,[\,q = \mathrm{first\ argmax\ of\ window}\ p\,]")
     def grad_x(c: Call, g: Array) -> Array:
-        return max_pool_grad(g, c.x, c.out, c.kernel, c.stride, c.padding, _gaps(c))
+        return max_pool_grad(g, c.x, c.out, *_settings(c))
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         return [Term(label, (value,)) for label, value in _window(c, index, -np.inf)]
@@ -132,11 +139,11 @@ class AvgPool(Op):
     shapes = "x (N, C, H, W) -> y (N, C, H', W')"
 
     def forward(c: Call) -> Array:
-        return avg_pool(c.x, c.kernel, c.stride, c.padding, _gaps(c))
+        return avg_pool(c.x, *_settings(c))
 
     @rule(r"\bar{x}_q = \frac{1}{K} \sum_{(p,k):\, s p + d k - r = q} g_p")
     def grad_x(c: Call, g: Array) -> Array:
-        return avg_pool_grad(g, c.x.shape, c.kernel, c.stride, c.padding, _gaps(c))
+        return avg_pool_grad(g, c.x.shape, *_settings(c))
 
     def terms(c: Call, index: tuple[int, ...]) -> list[Term]:
         share = divide(np.ones((), c.x.dtype), prod(c.kernel))

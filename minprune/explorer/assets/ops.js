@@ -153,6 +153,20 @@ function concat(v, o, shape) {
   });
 }
 
+// Over the last two axes; axes before them are repeated as in `paired`.
+function matmul(v, o, shape) {
+  const { a, b } = v, inside = a.shape.at(-1), found = [];
+  const at = (array, index) => array.shape.reduce(
+    (sum, n, axis) => sum * n + (n === 1 ? 0 : index[index.length - array.shape.length + axis]), 0);
+  for (const index of places(shape)) {
+    const front = index.slice(0, -2), [i, j] = index.slice(-2);
+    let sum = 0;
+    for (let k = 0; k < inside; k++) sum += a.data[at(a, [...front, i, k])] * b.data[at(b, [...front, k, j])];
+    found.push(sum);
+  }
+  return Float64Array.from(found);
+}
+
 const OPS = {
   affine,
   conv,
@@ -192,6 +206,8 @@ const OPS = {
   },
   add: paired((a, b) => a + b),
   mul: paired((a, b) => a * b),
+  matmul,
+  power: (v, o, shape) => paired(Math.pow)({ a: v.x, b: v.p }, o, shape),
   gate: (v, o, shape) => made(shape, (at) => v.a.data[at] * v.m.data[channel(shape, at)]),
   concat,
   half_squared_error: squared(() => 1 / 2),

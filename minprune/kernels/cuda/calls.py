@@ -92,6 +92,21 @@ def takes_images(x: Any, *others: Any, **settings: Any) -> bool:
     return one_kind(x, *(a for a in others if isinstance(a, np.ndarray))) and x.ndim in (3, 4)
 
 
+def takes_pool(x: Any, kernel: Any, stride: Any, padding: Any, *dilation: Any) -> bool:
+    """float32 or float64, no gaps"""
+    return not dilation and takes_images(x)
+
+
+def takes_max_grad(g: Any, x: Any, best: Any, *settings: Any) -> bool:
+    """float32 or float64, no gaps"""
+    return len(settings) == 3 and takes_images(g, x, best)
+
+
+def takes_avg_grad(g: Any, shape: Any, *settings: Any) -> bool:
+    """float32 or float64, no gaps"""
+    return len(settings) == 3 and takes_images(g)
+
+
 def takes_csr(x: Any, values: Any, columns: Any, offsets: Any, b: Any) -> bool:
     """float32 or float64"""
     fits = one_kind(x, values, b) and x.ndim == 2 and len(columns) == len(values) == offsets[-1]
@@ -105,10 +120,10 @@ PAIRS: list[tuple[Callable[..., Any], Callable[..., Any], Callable[..., bool]]] 
     (image.conv, conv.conv, takes_conv),
     (image.conv_grad_x, conv.conv_grad_x, takes_conv_grad_x),
     (image.conv_grad_W, conv.conv_grad_W, takes_conv_grad_W),
-    (window.max_pool, pool.max_pool, takes_images),
-    (window.max_pool_grad, pool.max_pool_grad, takes_images),
-    (window.avg_pool, pool.avg_pool, takes_images),
-    (window.avg_pool_grad, pool.avg_pool_grad, takes_images),
+    (window.max_pool, pool.max_pool, takes_pool),
+    (window.max_pool_grad, pool.max_pool_grad, takes_max_grad),
+    (window.avg_pool, pool.avg_pool, takes_pool),
+    (window.avg_pool_grad, pool.avg_pool_grad, takes_avg_grad),
     (csr_affine, csr.csr_affine, takes_csr),
 ]
 for reference, device_function, takes in PAIRS:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ...errors import StructureError
 from ...ops import Call, Op
 from ...ops.shaping import filled
 from . import conv, curves, gemm, losses, moving, pointwise, pool
@@ -58,6 +59,8 @@ def _settings(c: Call) -> tuple[Any, ...]:
 
 
 def _window(c: Call) -> tuple[Any, ...]:
+    if any(d != 1 for d in c.dilation):
+        raise StructureError(f"{c.op.name} with gaps (dilation {c.dilation}) has no CUDA kernel; use another backend")
     return c.kernel, c.stride, c.padding
 
 
