@@ -112,8 +112,8 @@ def sparsify(net: Graph, block: Block | None = None) -> SparseProgram:
     A dense layer is converted where its weights are masked and take fewer bytes so; convolutions stay dense. The result
     computes outputs and nothing else: it cannot be trained, scored or cut. What it saves is memory. In NumPy CSR is
     *slower* than the network, at nine tenths of the weights gone many times so: BLAS multiplies dense matrices at a
-    speed that gathering cannot reach. Blocks such as 16×1 come closer, and in large batches can be faster. Kernels may
-    accelerate both functions; see `minprune.backends`.
+    speed that gathering cannot reach. Blocks such as 16×1 come closer, and in large batches can be faster. What is fast
+    is a program: `minprune.compile` runs the same weights through kernels, and takes CSR or blocks where they win.
 
     Parameters
     ----------

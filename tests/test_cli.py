@@ -51,6 +51,7 @@ def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> Non
             "score",
             "explain",
             "step",
+            "explore",
             "agreement",
             "prune",
             "scan",

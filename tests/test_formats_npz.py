@@ -430,7 +430,7 @@ def test_a_file_that_is_no_archive_is_refused(content: bytes, tmp_path: Path) ->
 def test_a_missing_file_and_a_folder_are_told(tmp_path: Path) -> None:
     refused(tmp_path / "nothing.npz", "cannot be read: No such file or directory")
     (tmp_path / "folder.npz").mkdir()
-    refused(tmp_path / "folder.npz", "cannot be read: Is a directory")
+    refused(tmp_path / "folder.npz", "cannot be read: it is not a file")
 
 
 def test_every_truncation_is_refused(net: Graph, tmp_path: Path) -> None:

@@ -421,7 +421,9 @@ def test_warmup_says_when_nothing_can_be_kept(
 
 def test_warmup_says_that_nothing_is_compiled_where_the_jit_is_off() -> None:
     found = in_a_process("-m", "minprune", "warmup", NUMBA_DISABLE_JIT="1")
-    assert found.stdout.count("stays plain Python (NUMBA_DISABLE_JIT)") == 2 * len(keeping.COMPILED)
+    count = "import minprune.kernels; print(len(minprune.kernels.keeping.COMPILED))"
+    expected = 2 * int(in_a_process("-c", count).stdout)
+    assert found.stdout.count("stays plain Python (NUMBA_DISABLE_JIT)") == expected >= 2 * 20
 
 
 def test_small_cases_include_an_empty_axis_each() -> None:

@@ -59,8 +59,10 @@ def _settings(c: Call) -> tuple[Any, ...]:
 
 
 def _window(c: Call) -> tuple[Any, ...]:
-    if any(d != 1 for d in c.dilation):
-        raise StructureError(f"{c.op.name} with gaps (dilation {c.dilation}) has no CUDA kernel; use another backend")
+    if any(d != 1 for d in c.dilation) or len(c.kernel) > 2:
+        raise StructureError(
+            f"{c.op.name} with kernel {c.kernel} and dilation {c.dilation or 1} has no CUDA kernel; use another backend"
+        )
     return c.kernel, c.stride, c.padding
 
 
