@@ -56,6 +56,7 @@ class Drawing {
         cell.classList.toggle("gone", away);
         if (cell.tagName === "rect") continue;
         cell.classList.toggle("strong", Math.abs(strength) > 0.55);
+        cell.classList.toggle("strongest", Math.abs(strength) > 0.8);
         const below = cell.querySelector(".g"), inside = below || !backward ? value : slope;
         cell.querySelector(".v").textContent = inside && known(name, i, inside === slope) ? short(inside[i], below ? 3 : 2) : "";
         if (below) below.textContent = slope && backward && known(name, i, true) ? `∂ ${short(slope[i], 2)}` : "";
