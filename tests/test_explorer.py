@@ -572,6 +572,31 @@ def test_in_a_browser_the_page_is_dark_where_the_system_is(tab: Any) -> None:
         assert abs(lightness(".step", "backgroundColor") - lightness(".says", "color")) > 0.4
 
 
+def test_in_a_browser_numbers_in_circles_stand_out_from_their_fill(tab: Any) -> None:
+    paint = """() => {
+        const pen = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+        const light = (colour) => { pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1);
+            const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map((c) => c / 255)
+                .map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05 };
+        return [...document.querySelectorAll("#net .ball:not(.unknown)")].map((ball) => {
+            const [a, b] = [["circle"], [".v"]].map(([part]) => light(getComputedStyle(ball.querySelector(part)).fill));
+            return Math.max(a, b) / Math.min(a, b) }) }"""
+    tab.emulate_media(reduced_motion="reduce", color_scheme="light")
+    for step in (16, 65, 66):
+        tab.evaluate(f"go({step})")
+        contrasts = tab.evaluate(paint)
+        assert len(contrasts) > 5
+        assert min(contrasts) > 3.9, step
+
+
+def test_in_a_browser_a_removal_marks_who_is_gone(tab: Any) -> None:
+    removal = next(number for number, step in enumerate(TRACE.steps, 1) if step.phase == "removal")
+    tab.evaluate(f"go({removal})")
+    gone = tab.eval_on_selector_all('#net .ball.gone[data-v="dense1"]', "all => all.map(c => +c.dataset.i)")
+    assert gone == [0, 2]
+
+
 def test_in_a_browser_without_scripts_all_steps_can_be_read(browser: Any, pages: dict[str, Path]) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

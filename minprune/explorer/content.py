@@ -35,6 +35,8 @@ def content(trace: Mapping[str, Any]) -> dict[str, Any]:
         places in a sample}.
     """
     shapes = dict(trace["network"]["inputs"]) | {node["name"]: node["shape"] for node in trace["network"]["nodes"]}
+    decided = (step["detail"]["drop"] for step in trace["steps"] if step["phase"] == "decision")
+    removed = next(decided, None)  # the first decision is what the removal carries out
     return {
         "words": WORDS,
         "network": trace["network"],
@@ -44,7 +46,7 @@ def content(trace: Mapping[str, Any]) -> dict[str, Any]:
         "values": _rounded(trace["values"], shapes, DIGITS),
         "gradients": _rounded(trace["gradients"], shapes, 8),
         "sources": [code_lines(source["code"]) for source in trace["sources"]],
-        "steps": [_step(step, shapes) for step in trace["steps"]],
+        "steps": [_step(step, shapes, removed) for step in trace["steps"]],
     }
 
 
@@ -66,13 +68,15 @@ def _short(value: Any, digits: int) -> Any:
     return int(short) if short.is_integer() and abs(short) < 1e15 else short
 
 
-def _step(step: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+def _step(
+    step: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], removed: Mapping[str, Any] | None
+) -> dict[str, Any]:
     detail = step["detail"]
     found = {
         "phase": step["phase"],
         "about": {name: value for name, value in step["about"].items() if value is not None},
         "through": detail.get("through"),
-        "drop": detail.get("drop"),
+        "drop": removed if step["phase"] == "removal" else detail.get("drop"),
         "without": detail.get("without"),
         "terms": [_term(term) for term in step["terms"]] if step["phase"] in ("forward", "backward") else [],
         "across": _across(step),
