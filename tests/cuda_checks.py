@@ -87,6 +87,16 @@ def test_a_function_of_the_backend_agrees_with_its_reference(reference: Callable
         assert not len(far), f"{case.label}, at {far[0]}: expected {expected[tuple(far[0])]}, got {got[tuple(far[0])]}"
 
 
+REFUSED = ("attention, powers",)  # examples with an op that has no CUDA kernel
+
+
+def test_a_network_with_an_op_that_has_no_kernel_is_refused_by_name() -> None:
+    for name in REFUSED:
+        net = EXAMPLES[name]().astype(np.float32)
+        with pytest.raises(StructureError, match=r"the op (matmul|power) has no CUDA kernel"):
+            Program(net)(Program(net).inputs(inputs(net)))
+
+
 def on_device(case: OpCase) -> bool:
     """Whether the device takes a case: pools with gaps or over volumes are refused, as the test below holds."""
     pool = case.op in (MaxPool, AvgPool)
@@ -159,7 +169,11 @@ def example(name: str, dtype: Any, n: int = 3) -> tuple[Graph, dict[str, Any], A
 
 
 @pytest.mark.parametrize(
-    ("name", "dtype"), [*(chosen(name, FLOATS[1]) for name in EXAMPLES), *(chosen(name, FLOATS[0]) for name in QUICK)]
+    ("name", "dtype"),
+    [
+        *(chosen(name, FLOATS[1]) for name in EXAMPLES if name not in REFUSED),
+        *(chosen(name, FLOATS[0]) for name in QUICK),
+    ],
 )
 def test_a_network_and_its_gradients_agree_with_numpy(name: str, dtype: Any) -> None:
     net, x, y = example(name, dtype)
@@ -200,7 +214,9 @@ def scored(name: str, criteria: Sequence[str]) -> None:
             agree(values, expected[group], f"{criterion}, {group}")
 
 
-@pytest.mark.parametrize("name", [chosen(name) for name in SINGLE_INPUT if hidden(EXAMPLES[name]())])
+@pytest.mark.parametrize(
+    "name", [chosen(name) for name in SINGLE_INPUT if hidden(EXAMPLES[name]()) and name not in REFUSED]
+)
 def test_scores_agree_with_numpy_over_several_batches(name: str) -> None:
     scored(name, ("taylor", "activation_rms"))
 
