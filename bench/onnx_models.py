@@ -3,17 +3,19 @@
     MINPRUNE_DATA=… MINPRUNE_MODELS=… python bench/onnx_models.py [--seeds 3] [--only mlp burn …] [--json onnx.json]
 
 MNIST. `mlp` is 784-256-256-10 with ReLU, trained here (12 epochs of AdamW(1e-3), batch 128, cosine), one for each seed;
-the others are the digit readers among the files of MINPRUNE_MODELS, with pixels as each reads them best on validation
-images. Of every prunable layer the same share of neurons goes; both tools get the same file, the same share and the
-same 5,000 training images (onnxsim has no use for their labels).
+the others are the digit readers among the files of MINPRUNE_MODELS, with pixels as each has the lowest loss on
+validation images. Of every prunable layer the same share of neurons goes; both tools get the same file, the same share
+and the same training images, 20,000 for `mlp`, else 5,000 (onnxsim has no use for their labels, and gets 500 where a
+file takes one at a time).
 
-minprune: neurons leave by `curvature` (small files: `leave_one_out` too), in one shot or in rounds of a sixteenth of a
-layer (an eighth where there are convolutions), repaired by least squares or the optimal brain surgeon on the 5,000;
-then, or not, one epoch of AdamW on the 50,000, cosine, for every seed. onnxsim 0.8: structured pruning by norm (l1,
-l2), and by norm times activation ("wanda"), each with and without its closed-form refit. For each tool, file and share
-the setting is chosen on validation images, the learning rate with the first seed, then the test images are looked at
-once, through onnxruntime. A file that could not be made smaller, or does not run, has no number. Times are
-onnxruntime's, one thread: the median of 31 pairs dense, pruned, in turn.
+minprune: neurons leave by `curvature`, by `obs` (mlp), or by `leave_one_out` (files of less than 10,000 weights), in
+rounds of a sixteenth of a layer (mlp), an eighth, or in one shot (not mlp), repaired by least squares or the optimal
+brain surgeon; the largest file in one shot by `curvature` and least squares. Then, or not, one epoch of AdamW on the
+50,000, cosine, for every seed. onnxsim 0.8: structured pruning by norm (l1, l2), and by norm times activation
+("wanda"), each with and without its closed-form refit. For each tool, file and share the setting is chosen on
+validation images, the learning rate with the first seed; then the test images are looked at once, through onnxruntime.
+A file that could not be made smaller, or does not run, has no number. Times are onnxruntime's, one thread, for our
+file: the median of 31 pairs dense, pruned, in turn, on 256 images (one where the file takes no more) and on one.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ from minprune.models import mlp
 from minprune.reports import table
 
 FRACTIONS = (0.25, 0.5, 0.75)
-SAMPLES, CHECKED = 5_000, 2_000  # training images to prune with; validation images where a file takes one at a time
+CHECKED = 2_000  # validation images where a file takes one at a time
 LR = {"mlp": (1e-3, 3e-4), "others": (3e-3, 1e-3)}
 Found = defaultdict[tuple[str, ...], list[float]]
 
@@ -55,10 +57,11 @@ class Reader:
         views = {"0..1": (1.0, 0.0), "0..255": (255.0, 0.0), "standardised": (1 / 0.3081, -0.1307 / 0.3081)}
         images, labels = data.valid.x[:CHECKED], data.valid.y[:CHECKED]
 
-        def right(view: str) -> float:
-            return float((self.net(self.seen(images, views[view])).argmax(axis=1) == labels).mean())
+        def loss(view: str) -> float:
+            return mp.evaluate(self.net, (self.seen(images, views[view]), labels), runtime=()).loss
 
-        self.scale = views[max(views, key=right)]
+        self.scale = views["0..1" if name == "mlp" else min(views, key=loss)]
+        self.samples = 20_000 if name == "mlp" else 5_000
 
     def seen(self, x: Any, scale: tuple[float, float] | None = None) -> Any:
         """Images as the file wants them."""
@@ -100,7 +103,7 @@ def accuracy(path: Path, x: Any, y: Any) -> float:
 def faster(dense: Path, pruned: Path, x: Any) -> float:
     """How many times as fast: medians of pairs, on one batch."""
     runs = [session(path) for path in (dense, pruned)]
-    batch = next(batches(runs[0], x[:256]))
+    batch = next(batches(runs[0], x))
     calls = max(1, round(0.004 / _seconds(runs[0], batch, 3)))
     pairs = [[_seconds(running, batch, calls) for running in runs] for _ in range(31)]
     return median(first / second for first, second in pairs)
@@ -115,9 +118,12 @@ def _seconds(running: Any, batch: dict[str, Any], calls: int) -> float:
 
 def ours(reader: Reader, fraction: float, seed: int) -> Iterator[tuple[str, Callable[[], Any]]]:
     """Every setting that is tried here: its name, and how the smaller network comes about."""
-    x, y = reader.part("train", SAMPLES)
-    small, images = _size(reader.net) < 10_000, any(value.ndim == 4 for value in reader.net.params.values())
-    repairs = {"least_squares": "least_squares", "obs": mp.OptimalBrainSurgeon("cross_entropy", progress=False)}
+    x, y = reader.part("train", reader.samples)
+    size, images = _size(reader.net), any(value.ndim == 4 for value in reader.net.params.values())
+    repairs: dict[str, Any] = {"least_squares": mp.LeastSquares(samples=reader.samples)}
+    if size < 300_000:
+        settings = {"samples": reader.samples, "progress": False}
+        repairs["obs"] = mp.OptimalBrainSurgeon("cross_entropy", **settings)
 
     def one_shot(criterion: str, repair: str) -> Any:
         scores = mp.score(reader.net, (x, y), criterion, rng=seed, progress=False, batch_size=256)
@@ -128,10 +134,14 @@ def ours(reader: Reader, fraction: float, seed: int) -> Iterator[tuple[str, Call
         settings = {"strategy": mp.PerLayer(fraction), "rounds": count, "repair": repairs[repair], "rng": seed}
         return mp.prune(reader.net, (x, y), criterion, progress=False, **settings).net
 
-    for criterion in ("curvature", "leave_one_out") if small else ("curvature",):
+    criteria = (
+        ("curvature", "leave_one_out") if size < 10_000 else ("curvature", "obs") if size < 300_000 else ("curvature",)
+    )
+    for criterion in criteria:
         for repair in repairs:
-            yield f"{criterion}, {repair}, one shot", partial(one_shot, criterion, repair)
-            if small or not images:
+            if not 10_000 < size < 300_000:
+                yield f"{criterion}, {repair}, one shot", partial(one_shot, criterion, repair)
+            if size < 300_000:
                 yield f"{criterion}, {repair}, rounds", partial(rounds, criterion, repair)
 
 
@@ -143,7 +153,7 @@ def theirs(reader: Reader, fraction: float) -> Iterator[tuple[str, Callable[[], 
     model = onnx.load(reader.path)
     name = model.graph.input[0].name if len(model.graph.input) == 1 else reader.net.inputs[0]
     fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
-    images, _ = reader.part("train", 500 if fixed == 1 else SAMPLES)
+    images, _ = reader.part("train", 500 if fixed == 1 else reader.samples)
     calibration = [{name: images[n : n + (fixed or 500)]} for n in range(0, len(images), fixed or 500)]
     for norm in ("l1", "l2"):
         for way in ("norm", "wanda"):
@@ -213,7 +223,9 @@ def without_training(
         chosen[f"{reader.name} {label} {tool} {seed}"] = name
         found[reader.name, tool, label].append(accuracy(path, x, y))
         found[reader.name, f"{tool} kept", label].append(_stored(path) / _stored(reader.path))
-        found[reader.name, f"{tool} faster", label].append(faster(reader.path, path, x))
+        if tool == "minprune":
+            for batch in (256, 1):
+                found[reader.name, f"faster at {batch}", label].append(faster(reader.path, path, x[:batch]))
     return small
 
 
@@ -269,7 +281,7 @@ def spread(values: list[float], digits: int = 4) -> str:
 
 def show(found: Found) -> None:
     """Print the table."""
-    after = ("minprune kept", "onnxsim kept", "minprune faster", "onnxsim faster")
+    after = ("minprune kept", "onnxsim kept", "faster at 256", "faster at 1")
     ways = ("minprune", "minprune + 1 epoch", "onnxsim", *after)
     rows = []
     for name in dict.fromkeys(key[0] for key in found):

@@ -11,12 +11,11 @@ import pytest
 pytest.importorskip("onnxruntime")
 pytest.importorskip("torch")
 
-from onnx_models import run, weights
+from onnx_models import run, silenced, weights
 from onnx_zoo import ZOO, make
 
 import minprune as mp
-from minprune.neurons import NOBODY, hidden
-from minprune.nn import Graph
+from minprune.neurons import hidden
 
 PRUNABLE = {  # how many groups of neurons must be found: less would mean that one was lost on the way
     "residual": 4,
@@ -39,23 +38,6 @@ def computed(path: Path, xs: list[Any]) -> Any:
 
 def far(found: Any, wanted: Any) -> float:
     return float(np.abs(found.reshape(len(wanted), -1) - wanted).max() / np.abs(wanted).max())
-
-
-def silenced(net: Graph) -> tuple[Graph, mp.Plan]:
-    """The network with two neurons of each group set to 0, and the plan that removes these."""
-    dead, drop = net.copy(), {}
-    for name in hidden(net):
-        group = net.neurons[name]
-        through = [dead.nodes[value].layer.kind for value in group.channels if value in dead.nodes]
-        if {"sigmoid", "hardsigmoid", "softplus", "shift"} & set(through):  # a sum of 0 is no output of 0 behind these
-            continue
-        drop[name] = [0, group.size - 1]
-        for piece in (*group.produced, *group.carried):
-            if piece.array.endswith((".W", ".b", ".gamma", ".beta")):
-                array = dead.params[piece.array]
-                gone = np.isin(piece.owner, drop[name]) & (piece.owner != NOBODY)
-                array[(slice(None),) * piece.axis + (gone,)] = 0
-    return dead, mp.Plan(drop)
 
 
 @pytest.mark.parametrize("label", ZOO)
