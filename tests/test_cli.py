@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minprune as mp
-from minprune import cli, worked
+from minprune import usage, worked
 from minprune.cli import COMMANDS, main
 
 
@@ -419,6 +419,6 @@ def test_blas_runs_on_one_thread_unless_the_user_says_otherwise(monkeypatch: pyt
 
 
 def test_sizes_are_read_from_dashes() -> None:
-    assert cli._sizes("300-100") == [300, 100]
+    assert usage._sizes("300-100") == [300, 100]
     with pytest.raises(ValueError, match="0"):
-        cli._sizes("3-0")
+        usage._sizes("3-0")

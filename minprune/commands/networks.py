@@ -10,9 +10,10 @@ from ..comparison import compare as compare_networks
 from ..errors import DataError
 from ..evaluation import evaluate as evaluate_network
 from ..formats import FORMATS, load, save
+from ..learning_rates import Cosine
 from ..models import cnn, lenet5, mlp
 from ..nn import Graph
-from ..optim import AdamW, Cosine
+from ..optim import AdamW
 from ..sparse_networks import storage
 from ..train import fit
 from ..verification import verify as verify_network

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from .. import data as datasets
-from ..cli import DATA
 from ..errors import FileError
+from ..learning_rates import Cosine
 from ..nn import Graph
-from ..optim import AdamW, Cosine
+from ..optim import AdamW
 from ..pruning.schedule import FineTune
+from ..usage import DATA
 
 Outcome = tuple[str, dict[str, Any]]
 
