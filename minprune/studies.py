@@ -14,9 +14,10 @@ import numpy as np
 from .data import Dataset
 from .data import digits as load_digits
 from .evaluation import evaluate
+from .learning_rates import Cosine
 from .models import mlp
 from .nn import Graph
-from .optim import AdamW, Cosine
+from .optim import AdamW
 from .progress import bar
 from .pruning.deciding import Global, decide
 from .pruning.plan import Plan

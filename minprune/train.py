@@ -17,9 +17,10 @@ from .feeding import batch_slices, parts_for, targets_for
 from .formats.state_files import Keeper, Kept
 from .history import History
 from .layers import Training
+from .learning_rates import Schedule
 from .nn import Graph
 from .ops import LOSSES, Array, Mean
-from .optim import Adam, Optimizer, OptimizerState, Schedule, clip
+from .optim import Adam, Optimizer, OptimizerState, clip
 from .penalties import Penalty
 from .progress import bar
 from .provenance import digest, note

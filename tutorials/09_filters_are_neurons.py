@@ -13,7 +13,8 @@ import numpy as np
 import minprune as mp
 from minprune import plots
 from minprune.errors import PlanError
-from minprune.optim import AdamW, Cosine
+from minprune.learning_rates import Cosine
+from minprune.optim import AdamW
 from minprune.plots import show
 
 digits = mp.data.digits(flat=False)

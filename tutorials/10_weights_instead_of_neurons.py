@@ -11,8 +11,9 @@ import numpy as np
 
 import minprune as mp
 from minprune import plots
+from minprune.learning_rates import Cosine
 from minprune.models import mlp
-from minprune.optim import AdamW, Cosine
+from minprune.optim import AdamW
 from minprune.plots import show
 from minprune.sparse import SparseMatrix
 from minprune.timing import measure

@@ -11,8 +11,9 @@ import minprune as mp
 from minprune import plots
 from minprune.choosing.fronts import pareto_front
 from minprune.errors import PlanError
+from minprune.learning_rates import Cosine
 from minprune.models import mlp
-from minprune.optim import AdamW, Cosine
+from minprune.optim import AdamW
 from minprune.plots import show
 
 digits = mp.data.digits()

@@ -12,9 +12,10 @@ from ..distillation import Distillation
 from ..errors import PlanError
 from ..evaluation import Evaluation, evaluate
 from ..formats.state_files import Keeper, Within
+from ..learning_rates import Schedule
 from ..neurons import fingerprint
 from ..nn import Graph
-from ..optim import Adam, Optimizer, OptimizerState, Schedule
+from ..optim import Adam, Optimizer, OptimizerState
 from ..scores import Criterion, score
 from ..train import fit
 from .budget import anchored

@@ -15,9 +15,10 @@ import numpy as np
 
 import minprune as mp
 from minprune.correlation import spearman
+from minprune.learning_rates import Cosine
 from minprune.models import mlp
 from minprune.nn import Graph
-from minprune.optim import AdamW, Cosine
+from minprune.optim import AdamW
 from minprune.pruning.plan import Plan
 
 SEEDS = 3
