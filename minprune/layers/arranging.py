@@ -117,6 +117,7 @@ class Shift(Layer):
     kind = "shift"
     op: ClassVar[type[ops.Op]] = ops.Add
     array: ClassVar[str] = "b"
+    start: ClassVar[float] = 0.0  # of every entry
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(size) for size in self.shape))
@@ -132,7 +133,7 @@ class Shift(Layer):
         return {self.array: self.shape}
 
     def init(self, rng: np.random.Generator) -> dict[str, ops.Array]:
-        return {self.array: np.zeros(self.shape)}
+        return {self.array: np.full(self.shape, self.start)}
 
     def forward(self, arrays: Mapping[str, Any], *xs: Any, training: Training | None = None) -> Any:
         return apply(self.op, *xs, arrays[self.array])
@@ -162,9 +163,7 @@ class Scale(Shift):
     kind = "scale"
     op: ClassVar[type[ops.Op]] = ops.Mul
     array: ClassVar[str] = "m"
-
-    def init(self, rng: np.random.Generator) -> dict[str, ops.Array]:
-        return {self.array: np.ones(self.shape)}
+    start: ClassVar[float] = 1.0
 
 
 @dataclass(frozen=True)
@@ -180,6 +179,4 @@ class Power(Shift):
     kind = "power"
     op: ClassVar[type[ops.Op]] = ops.Power
     array: ClassVar[str] = "p"
-
-    def init(self, rng: np.random.Generator) -> dict[str, ops.Array]:
-        return {self.array: np.ones(self.shape)}
+    start: ClassVar[float] = 1.0
