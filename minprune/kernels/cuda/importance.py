@@ -21,7 +21,7 @@ from typing import Any
 
 from numba import cuda, float64, int64, void
 
-from .launching import THREADS, kernel
+from .launching import THREADS, inner, kernel
 from .memory import Device
 from .sums import flat
 
@@ -43,6 +43,19 @@ def effects_loop(a: Any, g: Any, channels: Any, offsets: Any, effect: Any, slope
         effect[n, j], slope[n, j] = whole, shift
 
 
+@inner
+def add_up(parts: Any, rows: int, t: int) -> None:
+    """Add up what all threads of a block have found, a row for each sum: the second half to the first, and again."""
+    cuda.syncthreads()
+    half = THREADS // 2
+    while half > 0:
+        if t < half:
+            for row in range(rows):
+                parts[row, t] += parts[row, t + half]
+        cuda.syncthreads()
+        half //= 2
+
+
 @kernel(lambda T: void(T[:, ::1], T[:, ::1], float64[:, ::1]))
 def score_sums_loop(effect: Any, slope: Any, sums: Any) -> None:
     """sums[:, j] += Σ_n of |effect|, −effect, effect², |slope|, slope."""
@@ -57,14 +70,7 @@ def score_sums_loop(effect: Any, slope: Any, sums: Any) -> None:
         parts[2, t] += whole * whole
         parts[3, t] += abs(shift)
         parts[4, t] += shift
-    cuda.syncthreads()
-    half = THREADS // 2
-    while half > 0:
-        if t < half:
-            for row in range(GATE_SUMS):
-                parts[row, t] += parts[row, t + half]
-        cuda.syncthreads()
-        half //= 2
+    add_up(parts, GATE_SUMS, t)
     if t < GATE_SUMS:
         sums[t, j] += parts[t, 0]
 
@@ -83,14 +89,7 @@ def entry_sums_loop(a: Any, channels: Any, offsets: Any, sums: Any) -> None:
             parts[0, t] += value
             parts[1, t] += value * value
             parts[2, t] += 1 if value != 0 else 0
-    cuda.syncthreads()
-    half = THREADS // 2
-    while half > 0:
-        if t < half:
-            for row in range(ENTRY_SUMS):
-                parts[row, t] += parts[row, t + half]
-        cuda.syncthreads()
-        half //= 2
+    add_up(parts, ENTRY_SUMS, t)
     if t < ENTRY_SUMS:
         sums[t, j] += parts[t, 0]
 
