@@ -35,24 +35,31 @@ FLOAT = np.dtype(np.float32)
 
 def peers(W: Any, x: Any) -> dict[str, Any]:
     """Calls of other libraries for W x, x (I, N)."""
-    found: dict[str, Any] = {"dense": lambda: W @ x}
+    found = {"dense": lambda: W @ x, "scipy": scipy_call(W, x), "PyTorch": torch_call(W, x)}
+    return {name: call for name, call in found.items() if call}
+
+
+def scipy_call(W: Any, x: Any) -> Any:
+    """The product with scipy's CSR."""
     try:
         from scipy.sparse import csr_matrix
-
-        sparse = csr_matrix(W)
-        found["scipy"] = lambda: sparse @ x
     except ImportError:
-        pass
+        return None
+    sparse = csr_matrix(W)
+    return lambda: sparse @ x
+
+
+def torch_call(W: Any, x: Any) -> Any:
+    """The product with PyTorch's CSR."""
     try:
         import torch
     except ImportError:
-        return found
+        return None
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that CSR is in beta
-        theirs, given = torch.from_numpy(W).to_sparse_csr(), torch.from_numpy(x)
-    found["PyTorch"] = lambda: theirs @ given
-    return found
+        sparse, given = torch.from_numpy(W).to_sparse_csr(), torch.from_numpy(x)
+    return lambda: sparse @ given
 
 
 def on_strips(W: Any, x: Any, rows: int) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Builder:
         nbytes = sum(array.nbytes for array in own.values())
         step = kinds.LayerRows(name, sources, f"{name}:rows", "as the network", "", macs, nbytes)
         step.layer, step.own = node.layer, own
-        step.why = "no planned kernel yet: kernels of the numba backend where they take it, and NumPy"
+        step.why = "by the layer itself: kernels of the numba backend where they take it, and NumPy"
         self.add(step)
 
     def _on_strips(self, name: str, node: Node) -> None:

@@ -7,6 +7,7 @@ like a one-dimensional image of L places: so activations, sums and batch-norms r
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,7 @@ class Workspace:
 
 
 @dataclass(eq=False)
-class Step:
+class Step(ABC):
     """One call: what it reads and writes, and what is known of it."""
 
     name: str  # the value that it writes
@@ -45,9 +46,9 @@ class Step:
     nbytes: int = 0  # of weights, indices included
     seconds: float = field(default=0.0, init=False)  # measured, for the program's batch size
 
+    @abstractmethod
     def bind(self, space: Workspace) -> Call:
         """A call that computes this step in a workspace; all that is known beforehand has been looked up."""
-        raise NotImplementedError
 
 
 def strips_of(count: int, X: Array) -> int:
