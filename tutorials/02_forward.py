@@ -27,6 +27,22 @@ print(net.summary())
 assert [p.shape for p in (W1, b1, W2, b2)] == [(5, 3), (5,), (2, 5), (2,)]
 
 # %% [markdown]
+# These are all 32 numbers that the example needs, so that you can follow it on paper. Row $j$ of $W^{(1)}$ and entry
+# $j$ of $b^{(1)}$ belong to one hidden neuron, `h1` … `h5`; in $W^{(2)}$ its numbers stand in a *column*. Names count
+# from 1, as in the document, and Python counts from 0: `h1` is row `[0]`.
+
+# %%
+columns = [f"h{j + 1}" for j in range(5)]
+print("     ", *(f"{name:>6}" for name in ["x1", "x2", "x3", "b1"]))
+for name, row, bias in zip(columns, W1, b1, strict=True):
+    print(f"{name:5}", *(f"{value:6.1f}" for value in [*row, bias]))
+print("\n     ", *(f"{name:>6}" for name in [*columns, "b2"]))
+for k, (row, bias) in enumerate(zip(W2, b2, strict=True)):
+    print(f"out {k + 1}", *(f"{value:6.1f}" for value in [*row, bias]))
+assert sum(p.size for p in (W1, b1, W2, b2)) == 32
+assert all(np.array_equal(p, p.round(1)) for p in (W1, b1, W2, b2))  # one decimal is all there is
+
+# %% [markdown]
 # ## The hidden layer
 #
 # Row $j$ of the matrix $W$ holds the weights that neuron $j$ reads with. One neuron was a sum; five neurons are five
@@ -67,8 +83,8 @@ assert h[0, 1] < 0.5
 # $$z^{(2)}_k = \sum_j W^{(2)}_{kj}\, h_j + b^{(2)}_k, \qquad o_k = \sigma\big(z^{(2)}_k\big).$$
 #
 # The engine can write any of these sums out, with its numbers plugged in. `mp.trace` keeps the whole run as a list of
-# steps; here is the one that makes the first output's $z$. It counts from 0, and calls $x$ whatever a layer reads: here
-# that is our $h$. (`place` holds the line of source that computes it.)
+# steps; here is the one that makes the first output's $z$. It counts from 0, so its $z_0$ is our $z^{(2)}_1$, and it
+# calls $x$ whatever a layer reads: its $x_0$ is our $h_1$. (`place` holds the line of source that computes it.)
 
 # %%
 trace = mp.trace(net, x, t, worked.LOSS)

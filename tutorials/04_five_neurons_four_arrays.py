@@ -114,9 +114,9 @@ assert per_neuron.round(2).tolist() == [11.79, 26.0, 11.12, 21.71, 20.52]
 # lowest" would be $b^{(2)}$ and $W^{(2)}$: whole arrays, among them the outputs' biases. The five numbers that were
 # meant are those of the second line, one for each neuron.
 #
-# ## Who is neuron 3? A matter of names
+# ## Who is h2? A matter of names
 #
-# Let two neurons change places: swap rows of $W^{(1)}$ and $b^{(1)}$, and columns of $W^{(2)}$. **Predict.** What
+# Let `h2` and `h4` change places: swap rows of $W^{(1)}$ and $b^{(1)}$, and columns of $W^{(2)}$. **Predict.** What
 # happens to the output, and to the scores?
 
 # %%

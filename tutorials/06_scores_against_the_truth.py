@@ -22,6 +22,7 @@ data = (worked.X, worked.TARGET)
 h, s = rec["dense1"].a[0], rec["dense1"].grad_a[0]
 truth = np.array([example.change(j) for j in range(5)])
 print("h =", h, " s =", s, " truth =", truth)
+assert round(rec.loss, 4) == 0.1043
 assert h.round(4).tolist() == [0.7503, 0.2689, 0.8581, 0.5987, 0.7311]
 assert s.round(4).tolist() == [-0.0848, 0.0385, -0.0899, 0.0461, 0.0487]
 
@@ -29,6 +30,22 @@ assert s.round(4).tolist() == [-0.0848, 0.0385, -0.0899, 0.0461, 0.0487]
 def scores(network, criterion):
     return mp.score(network, data, criterion, loss=worked.LOSS)["dense1"]
 
+
+def named(indices):
+    """Python counts from 0, names from 1."""
+    return ", ".join(f"h{j + 1}" for j in indices)
+
+
+# %% [markdown]
+# Several small networks are needed on the way. Whenever one of them speaks, its name is in front of what it says:
+#
+# | name | hidden layer | output | its loss | what it is for |
+# |---|---|---|---|---|
+# | sigmoid | 5 sigmoids | sigmoid | 0.1043 | the worked example of tutorials 1 to 5 |
+# | cut off | 5 sigmoids | sigmoid | | the same, and nobody reads `h2` |
+# | linear | 5 sigmoids | linear | 1.4105 | the same without the sigmoid at the output |
+# | ReLU | 5 ReLUs | linear | | the same weights in eighths: a dead neuron, and exact fractions |
+# | deep | 5 and 4 ReLUs | linear | | a kink between a neuron and the output |
 
 # %% [markdown]
 # ## What must a score foretell?
@@ -50,8 +67,11 @@ assert (np.sign(first_order) == np.sign(truth)).all()
 
 # %% [markdown]
 # 0.0637 instead of 0.0818: not exact, but every sign is right, and so is the order of all five. Its name is the
-# *Taylor* score, after the series whose first term it is. `taylor_signed` is the number above; `taylor` is its size
-# $|h_j s_j|$: *how much* changes, whichever way.
+# *Taylor* score, after the series whose first term it is. There are two of them, and they choose different neurons:
+#
+# * `taylor_signed`, $-h_j s_j$, is the number above: it says whether the loss rises or falls.
+# * `taylor`, $|h_j s_j|$, is its size: *how much* changes, whichever way. It is what one meets in papers, since over
+#   many samples of a trained network positive and negative effects nearly cancel, and what is left says little.
 #
 # ## What the document prints
 #
@@ -66,14 +86,14 @@ assert (np.sign(first_order) == np.sign(truth)).all()
 
 # %%
 printed = 1 / np.abs(s)
-print("1/|s|:", printed, "lowest:", np.argsort(printed)[:2])
-print("1/s:  ", 1 / s, "lowest:", np.argsort(1 / s)[:2])
+print("sigmoid, 1/|s|:", printed, "lowest:", named(np.argsort(printed)[:2]))
+print("sigmoid, 1/s:  ", 1 / s, "lowest:", named(np.argsort(1 / s)[:2]))
 assert printed.round(2).tolist() == [11.79, 26.0, 11.12, 21.71, 20.52]
 assert sorted(np.argsort(printed)[:2].tolist()) == sorted(np.argsort(1 / s)[:2].tolist()) == [0, 2]
 show(score_bars(printed, [0, 2], truth, "the printed score, and what each removal really costs"), "06-printed")
 
 # %% [markdown]
-# `h1` and `h3`, either way: the two neurons whose loss costs most. Three things are wrong with $1/s$.
+# `h1` and `h3`, either way: the two neurons whose removal costs most. Three things are wrong with $1/s$.
 #
 # **The sign.** $s_i$ can be negative, and nothing in 4.1.3 says what a negative importance is.
 #
@@ -82,15 +102,16 @@ show(score_bars(printed, [0, 2], truth, "the printed score, and what each remova
 # %%
 cut_off = net.copy()
 cut_off.params["dense2.W"][:, 1] = 0
-print("1/|s|:", scores(cut_off, "inverse_sensitivity"), " truth:", scores(cut_off, "leave_one_out"))
+print("cut off, 1/|s|:", scores(cut_off, "inverse_sensitivity"), " truth:", scores(cut_off, "leave_one_out"))
 assert scores(cut_off, "inverse_sensitivity")[1] == np.inf
 assert scores(cut_off, "leave_one_out")[1] == 0
 
 # %% [markdown]
 # The neuron that nobody reads is the most important of all, and would stay for ever.
 #
-# **The direction.** To first order the cost is $h_j s_j$: a *large* $|s|$ means a large effect. And $s$ alone does not
-# know how much the neuron puts out. Take ReLU instead of the sigmoid: `h2`, with $z < 0$, is dead and puts out 0.
+# **The direction.** To first order the cost is $-h_j s_j$: a *large* $|s|$ means a large effect. And $s$ alone does not
+# know how much the neuron puts out. Take ReLU instead of the sigmoid in the hidden layer, and no activation at the
+# output: `h2`, with $z < 0$, is dead and puts out 0. (The weights are rounded to eighths; that will be of use below.)
 
 # %%
 relu_net = mp.Sequential(mp.Dense(3, 5), mp.ReLU(), mp.Dense(5, 2))
@@ -98,7 +119,7 @@ for name, values in net.params.items():
     relu_net.params[name] = (values * 8).round() / 8
 hidden = mp.record(relu_net, *data, loss=worked.LOSS)["dense1"]
 for name in ("inverse_sensitivity", "taylor", "leave_one_out"):
-    print(f"{name:20}", scores(relu_net, name))
+    print(f"ReLU, {name:20}", scores(relu_net, name))
 assert hidden.a[0, 1] == 0
 assert hidden.grad_a[0, 1] != 0
 assert scores(relu_net, "inverse_sensitivity").argmax() == 1
@@ -117,7 +138,8 @@ assert scores(relu_net, "taylor")[1] == scores(relu_net, "leave_one_out")[1] == 
 linear = worked.example("linear")
 literal = worked.printed_linear_shortcut(linear.rec)
 correct = linear.rec["dense1"].grad_a[0]
-print("as printed:", literal, " correct:", correct)
+print("linear, loss", round(linear.rec.loss, 4), "; s as printed:", literal, " correct:", correct)
+assert round(linear.rec.loss, 4) == 1.4105
 assert len(set(literal)) == 1
 assert correct.round(4).tolist() == [0.9728, 0.4261, 0.5976, 1.33, 0.4942]
 
@@ -163,8 +185,25 @@ assert round(linear.change(1, 4), 4) == -0.3590
 # ## Second order
 #
 # Turn the gate of `h1` slowly from 1 to 0 and watch the loss. The straight line is the first order. The parabola adds
-# the curvature, $\tfrac12 h_j^2\, \partial^2 L/\partial h_j^2$ (the part of it that needs no second derivatives of the
-# network, known as Gauss–Newton):
+# the curvature, $\tfrac12 h_j^2\, \partial^2 L/\partial h_j^2$. Of that second derivative one keeps the part in which
+# the network is taken as straight at this place, and only the loss as curved (Gauss and Newton did so): output $k$
+# answers to $h_j$ with the slope $o_k (1 - o_k)\, w_{kj}$ of tutorial 3, and $\tfrac12 (o_k - t_k)^2$ has the second
+# derivative 1. So
+#
+# $$\Delta L_j \;\approx\; -h_j s_j + \tfrac12\, h_j^2 \sum_k \big(o_k (1 - o_k)\, w_{kj}\big)^2 .$$
+#
+# For `h1` (the last digit is that of the unrounded numbers):
+#
+# $$0.0637 + \tfrac12 \cdot 0.7503^2 \cdot \big((0.1458 \cdot (-0.9))^2 + (0.2438 \cdot 0.6)^2\big)
+# = 0.0637 + 0.0109 = 0.0745 .$$
+
+# %%
+o = rec.output[0]
+answers = (o * (1 - o))[:, None] * net.params["dense2.W"]  # slopes of both outputs by each h: (2,5)
+print("o (1 − o) =", o * (1 - o), " ½ h² Σ (…)² =", 0.5 * h**2 * (answers**2).sum(axis=0))
+assert (o * (1 - o)).round(4).tolist() == [0.1458, 0.2438]
+assert np.allclose(0.5 * h**2 * (answers**2).sum(axis=0), scores(net, "curvature"))
+assert round(0.5 * h[0] ** 2 * (answers[:, 0] ** 2).sum(), 4) == 0.0109
 
 
 # %%
@@ -189,7 +228,7 @@ show(
     "06-gate",
 )
 second_order = scores(net, "taylor2")
-print("second order", second_order, "truth", truth)
+print("sigmoid, second order", second_order, "truth", truth)
 assert np.isclose(loss_at(np.array([0.0]))[0] - rec.loss, truth[0])
 assert np.isclose(second_order[0], -slope + curvature)
 assert second_order.round(4).tolist() == [0.0745, -0.0100, 0.0917, -0.0224, -0.0316]
@@ -201,12 +240,13 @@ assert (abs(second_order - truth) < abs(first_order - truth)).all()
 #
 # ## Where it is no approximation
 #
-# Take the sigmoid at the output away. Then $y = h W^\top + b$ is linear in $h_j$, the loss
-# $\tfrac12 \sum_k (y_k - t_k)^2$ is a parabola in $h_j$, and a parabola *is* its second-order series:
+# Take the sigmoid at the output away. Then $y = h W^\top + b$ is linear in $h_j$ (the factor $o_k(1 - o_k)$ is gone),
+# the loss $\tfrac12 \sum_k (y_k - t_k)^2$ is a parabola in $h_j$, and a parabola *is* its second-order series:
 #
 # $$\Delta L_j = -h_j s_j + \tfrac12\, h_j^2 \sum_k w_{kj}^2, \qquad\text{exactly.}$$
 #
-# "Exactly" is a word that one can test: in fractions, by hand, against the real removal.
+# "Exactly" is a word that one can test: in fractions, by hand, against the real removal. The ReLU network serves, since
+# its weights are eighths and ReLU makes no others of them.
 
 # %%
 exact = relu_net.astype(object)
@@ -224,12 +264,17 @@ ss = (hs @ W2.T + b2 - ts) @ W2  # ∂L/∂h, (2,)(2,5) -> (5,)
 by_formula = -hs * ss + hs**2 * (W2**2).sum(axis=0) / 2
 by_removal = [exact_loss(mp.remove(exact, mp.Plan({"dense1": [j]}))) - exact_loss(exact) for j in range(5)]
 for j in range(5):
-    print(f"h{j + 1}: formula {by_formula[j]!s:>10}, removal {by_removal[j]!s:>10}")
+    print(f"ReLU, h{j + 1}: formula {by_formula[j]!s:>10}, removal {by_removal[j]!s:>10}")
 assert all(by_formula == by_removal)
 
 # %% [markdown]
-# Five equalities of fractions, with `==`. So for the last hidden layer, a linear output and a squared error nobody has
-# to try removals: `taylor2` knows the truth from one pass. The float engine says the same numbers:
+# Five equalities of fractions, with `==`. (Here some removals help and some cost; of the linear network *all* helped.)
+#
+# > **The second order is exact if** one neuron leaves, nothing but linear layers and ReLUs that do not flip stands
+# > between it and the output, the output is linear, and the loss is the squared error.
+#
+# There nobody has to try removals: `taylor2` knows the truth from one pass. The float engine says the same numbers, for
+# the ReLU network and for the linear one:
 
 # %%
 assert (scores(relu_net, "taylor2") == np.array(by_removal, dtype=float)).all()
@@ -250,7 +295,7 @@ print("taylor2 of the linear example:", mp.score(linear.net, data, "taylor2", lo
 # %%
 cross = hs[0] * hs[2] * (W2[:, 0] * W2[:, 2]).sum()
 both = exact_loss(mp.remove(exact, mp.Plan({"dense1": [0, 2]}))) - exact_loss(exact)
-print(f"alone {by_removal[0]} and {by_removal[2]}, cross term {cross}, together {both}")
+print(f"ReLU: alone {by_removal[0]} and {by_removal[2]}, cross term {cross}, together {both}")
 assert both == by_removal[0] + by_removal[2] + cross
 assert both != by_removal[0] + by_removal[2]
 assert str(cross) == "135/64"
@@ -278,7 +323,7 @@ def switched_on(network):
 flips = [(switched_on(mp.mask(deep, mp.Plan({"dense1": [j]}))) != switched_on(deep)).any() for j in range(5)]
 for j in range(5):
     both = f"taylor2 {claimed['dense1'][j]:8.4f}, truth {removed['dense1'][j]:8.4f}"
-    print(f"first layer, h{j + 1}: {both}, something flips: {flips[j]}")
+    print(f"deep, first layer, h{j + 1}: {both}, something flips: {flips[j]}")
 assert (claimed["dense2"] == removed["dense2"]).all()
 assert ((claimed["dense1"] == removed["dense1"]) == ~np.array(flips)).all()
 assert flips == [False, False, False, False, True]
