@@ -13,10 +13,15 @@ from .op import Array, Call, Op, Term, divide, real, rule
 from .windows import Sizes, entry_label, offsets, output_size, pad, unpad
 
 
+def gaps(kernel: Sizes, dilation: Sizes) -> Sizes:
+    """How far apart a window's entries lie along each axis: 1, unless it is said."""
+    return dilation or (1,) * len(kernel)
+
+
 @accelerable
 def max_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes = ()) -> Array:
     """Take the largest entry of each window: x (N, C, …) -> (N, C, …). Padding counts as −∞."""
-    dilation = dilation or (1,) * len(kernel)
+    dilation = gaps(kernel, dilation)
     out = output_size(x.shape[2:], kernel, stride, padding, dilation)
     image = pad(x, padding, -np.inf)
     views = [image[view] for _, view in offsets(kernel, stride, dilation, out)]
@@ -37,7 +42,7 @@ def max_pool_grad(
     image = pad(x, padding, -np.inf)
     bar = np.zeros(image.shape, dtype=g.dtype)
     waiting = np.ones(g.shape, dtype=bool)  # windows whose maximum has not been met yet
-    for _, view in offsets(kernel, stride, dilation or (1,) * len(kernel), g.shape[2:]):
+    for _, view in offsets(kernel, stride, gaps(kernel, dilation), g.shape[2:]):
         here = waiting & (image[view] == best)
         bar[view] += g * here
         waiting &= ~here
@@ -47,7 +52,7 @@ def max_pool_grad(
 @accelerable
 def avg_pool(x: Array, kernel: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes = ()) -> Array:
     """Average each window: x (N, C, …) -> (N, C, …). Padding counts as zeros, and is counted."""
-    dilation = dilation or (1,) * len(kernel)
+    dilation = gaps(kernel, dilation)
     out = output_size(x.shape[2:], kernel, stride, padding, dilation)
     image = pad(x, padding)
     total: Array = sum(image[view] for _, view in offsets(kernel, stride, dilation, out))
@@ -60,14 +65,9 @@ def avg_pool_grad(g: Array, shape: Sizes, kernel: Sizes, stride: Sizes, padding:
     padded = (*shape[:2], *(s + 2 * p for s, p in zip(shape[2:], padding, strict=True)))
     bar = np.zeros(padded, dtype=g.dtype)
     share = g / prod(kernel)
-    for _, view in offsets(kernel, stride, dilation or (1,) * len(kernel), g.shape[2:]):
+    for _, view in offsets(kernel, stride, gaps(kernel, dilation), g.shape[2:]):
         bar[view] += share
     return unpad(bar, padding)
-
-
-def _gaps(c: Call) -> Sizes:
-    """How far apart a window's entries lie: 1, unless it says otherwise."""
-    return c.dilation or (1,) * len(c.kernel)
 
 
 def _settings(c: Call) -> tuple[Sizes, ...]:
@@ -80,7 +80,7 @@ def _window(c: Call, index: tuple[int, ...], fill: float) -> list[tuple[str, Any
     n, channel, *place = index
     image = pad(c.x, c.padding, fill)
     corners = [p * s for p, s in zip(place, c.stride, strict=True)]
-    steps = [range(0, k * d, d) for k, d in zip(c.kernel, _gaps(c), strict=True)]
+    steps = [range(0, k * d, d) for k, d in zip(c.kernel, gaps(c.kernel, c.dilation), strict=True)]
     entries = [tuple(a + step for a, step in zip(corners, entry, strict=True)) for entry in product(*steps)]
     return [(entry_label(channel, at, c.padding), image[(n, channel, *at)]) for at in entries]
 
