@@ -1,0 +1,165 @@
+"""Sparse convolution: from how many zeros on is it faster than the dense one, and how do others compare?
+
+    python bench/sparse_conv.py [--rounds 11]
+
+One convolution with bias, float32, one thread, in turn: filters with a share of their weights gone, one by one. Dense
+is our own kernel, and PyTorch's with channels_last; scipy's and PyTorch's CSR multiply the columns that im2col makes of
+images that have their samples side by side, which is what they like best: making the columns is inside the timer,
+turning the result into images is not asked of them. Ours and our dense one get and give images with the samples side by
+side, as from layer to layer; `on tiles` is ours where the images lie as tiles already, as within a program. Building
+the format is outside the timer; how long it takes is the last column, beside scipy's. "Pays from" is where the line
+between two measured ratios to our dense kernel crosses 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from side_by_side import keep, ratio, spread, take_turns, where
+
+from minprune.kernels.convolution import conv_kernel
+from minprune.kernels.layout import aligned, batch_last
+from minprune.kernels.sparse_filters import VECTORS, Placed, SparseFilters, correlate_kept, sparse_tiles
+from minprune.kernels.vectors import BYTES
+from minprune.kernels.window_cases import Setting, conv_args
+from minprune.ops.windows import offsets
+from minprune.progress import bar
+from minprune.reports import duration, table
+
+LAYERS = {
+    "20 → 50, 5 × 5 on 12 × 12": Setting(1, 20, 50, (12, 12), (5, 5)),
+    "64 → 64, 3 × 3 on 16 × 16": Setting(1, 64, 64, (16, 16), (3, 3), padding=(1, 1)),
+    "24 → 40, 3 × 3, stride 2 on 15 × 15": Setting(1, 24, 40, (15, 15), (3, 3), (2, 2), (1, 1)),
+}
+BATCHES = (32, 256)
+ZEROS = (0.0, 0.5, 0.9, 0.95)
+FLOAT = np.dtype(np.float32)
+
+
+def im2col(memory: Any, s: Setting) -> Any:
+    """What every place sees, (c · K, places · N), from images (C, H, W, N)."""
+    stride, padding, dilation = s.moves
+    around = [(0, 0), *((p, p) for p in padding), (0, 0)]
+    images = np.moveaxis(np.pad(memory, around) if any(padding) else memory, -1, 0)
+    columns = np.empty((s.C, *s.kernel, *s.out, memory.shape[-1]), FLOAT)
+    for entry, view in offsets(s.kernel, stride, dilation, s.out):
+        columns[entry[1:]] = np.moveaxis(images[view], 0, -1)
+    return columns.reshape(s.C * s.kernel[0] * s.kernel[1], -1)
+
+
+def scipy_call(W: Any, memory: Any, s: Setting) -> Any:
+    """Columns times scipy's CSR, and how long it takes to build."""
+    try:
+        from scipy.sparse import csr_matrix
+    except ImportError:
+        return None, 0.0
+    start = perf_counter()
+    sparse = csr_matrix(W.reshape(len(W), -1))
+    return lambda: sparse @ im2col(memory, s), perf_counter() - start
+
+
+def torch_calls(x: Any, W: Any, b: Any, memory: Any, s: Setting) -> dict[str, Any]:
+    """PyTorch's dense convolution, and columns times its CSR."""
+    try:
+        import torch
+    except ImportError:
+        return {}
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    images, filters = (torch.from_numpy(a).contiguous(memory_format=torch.channels_last) for a in (x, W))
+    bias = torch.from_numpy(b)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that CSR is in beta
+        sparse = torch.from_numpy(W.reshape(len(W), -1)).to_sparse_csr()
+    return {
+        "PyTorch": lambda: torch.nn.functional.conv2d(images, filters, bias, *s.moves),
+        "PyTorch CSR": lambda: sparse @ torch.from_numpy(im2col(memory, s)),
+    }
+
+
+def on_tiles(placed: Placed, memory: Any, b: Any, expected: Any) -> Any:
+    """Ours on tiles that lie there as they do within a program."""
+    width = VECTORS * BYTES // FLOAT.itemsize
+    N, rows = memory.shape[-1], memory[..., 0].size
+    X, Y = (aligned((N // width, size * width), FLOAT) for size in (rows, expected[0].size))
+    X[...] = memory.reshape(rows, N // width, width).swapaxes(0, 1).reshape(X.shape)
+    kernel, scratch = sparse_tiles[FLOAT], placed.scratch(VECTORS, padded=False)
+
+    def call() -> None:
+        kernel(*placed.arrays, b, False, placed.geometry, VECTORS, len(X), X, scratch, Y)
+
+    call()
+    found = Y.reshape(len(Y), -1, width).swapaxes(1, 2).reshape(N, -1)
+    assert np.allclose(found, expected.reshape(N, -1), atol=1e-3)
+    return call
+
+
+def measured(name: str, batch: int, zeros: float, rounds: int) -> dict[str, Any]:
+    """One layer, one share of zeros."""
+    s = Setting(**{**vars(LAYERS[name]), "N": batch})
+    rng = np.random.default_rng(0)
+    given, W, b, *moves, _ = conv_args(s, FLOAT, rng)
+    W = np.where(rng.random(W.shape) >= zeros, W, FLOAT.type(0))
+    x, memory = batch_last(given.shape, FLOAT)
+    x[...] = given
+    builds = []
+    for _ in range(5):
+        start = perf_counter()
+        filters = SparseFilters.of(W)
+        builds.append(perf_counter() - start)
+    scipy, building = scipy_call(W, memory, s)
+    dense = conv_kernel(x, W, b, *moves, 1)
+    assert np.allclose(correlate_kept(x, filters, b, *moves), dense, atol=1e-3)
+    calls = {"dense": lambda: conv_kernel(x, W, b, *moves, 1), **torch_calls(given, W, b, memory, s)}
+    calls |= {"scipy": scipy} if scipy else {}
+    calls |= {"ours": lambda: correlate_kept(x, filters, b, *moves)}
+    calls |= {"on tiles": on_tiles(filters.on(s.size, *moves), memory, b, dense)}
+    times = take_turns(calls, rounds)
+    found: dict[str, Any] = {"layer": name, "batch": batch, "zeros": zeros}
+    found["seconds"] = {name: min(values) for name, values in times.items()}
+    found["ratios"] = {name: ratio(times, name, "ours") for name in times if name not in ("ours", "on tiles")}
+    return found | {"on tiles": ratio(times, "dense", "on tiles"), "building": min(builds), "scipy builds": building}
+
+
+def pays_from(rows: list[dict[str, Any]]) -> str:
+    """The share of zeros from which ours is faster than our dense kernel."""
+    points = [(row["zeros"], row["ratios"]["dense"]["median"]) for row in rows]
+    for (z0, r0), (z1, r1) in zip(points, points[1:], strict=False):
+        if r0 < 1 <= r1:
+            return f"{z0 + (z1 - z0) * (1 - r0) / (r1 - r0):.0%}"
+    return "always" if points[0][1] >= 1 else "never"
+
+
+def main() -> None:
+    """Measure, print a table, keep the numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=11)
+    options = parser.parse_args()
+    print(where())
+    plan = [(name, batch, zeros) for name in LAYERS for batch in BATCHES for zeros in ZEROS]
+    rows = []
+    with bar("timing", len(plan), show=True) as advance:
+        for what in plan:
+            rows.append(measured(*what, options.rounds))
+            advance()
+    names, lines = ("dense", "PyTorch", "scipy", "PyTorch CSR"), []
+    for row in rows:
+        ratios = [spread(row["ratios"][name]) if name in row["ratios"] else "not installed" for name in names]
+        times = [duration(row[name]) for name in ("building", "scipy builds")]
+        ours = duration(row["seconds"]["ours"])
+        lines.append((row["layer"], row["batch"], f"{row['zeros']:.0%}", ours, *ratios, spread(row["on tiles"]), *times))
+    head = ("layer", "batch", "zeros", "ours", *(f"{name} / ours" for name in names))
+    print(table((*head, "dense / on tiles", "building", "scipy builds"), lines))
+    for name in LAYERS:
+        for batch in BATCHES:
+            mine = [row for row in rows if (row["layer"], row["batch"]) == (name, batch)]
+            print(f"{name}, batch {batch}: pays from {pays_from(mine)} zeros")
+    print(f"kept in {keep('sparse_conv', rows)}")
+
+
+if __name__ == "__main__":
+    main()

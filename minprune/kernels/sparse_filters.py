@@ -1,0 +1,317 @@
+"""Convolution with filters of which weights are gone, here and there: only the kept ones are read and multiplied.
+
+    for tiles of samples:                         two or three vectors at a time
+        pack the tile as a panel, zeros around:   or read it where it lies so already
+        for spans of places:                      8 beside each other, or what is left of a row
+            for parts of the channels:            what a span sees of them stays in the L1 cache
+                for filters:                      `spans.span`, with the filter's weights in the part
+
+naive      multiply with the zeros: the dense kernel takes as long for a filter of zeros as for any other
+im2col     copy what every place sees into columns, and multiply them with a CSR matrix: 25 copies of every number for a
+           filter of 5 × 5, when nine tenths of them are not asked for
+direct     the same panels as the dense kernel (`correlate`); a kept weight is a row of the panel, moved on from place
+           to place. With the padding in the panel a filter has one list for all places
+parts      what one span sees through all filters is too much for the L1 cache, and every filter looks at all of it: so
+           a part of the channels at a time, and the sums wait in Y. A part has `WINDOW` bytes, or more, where filters
+           would have less than `FEW` weights in it
+
+It is bound by the loads, one vector for each multiply-add, and between them by the sums that come from Y and go back.
+So it does without zeros 70 to 85 % of what the dense kernel does, and pays from a quarter of zeros on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numba import types
+from numba.extending import register_jitable
+
+from ..errors import ShapeError
+from ..ops import Array
+from ..ops.windows import Sizes, output_size
+from .convolution import both, rows_met
+from .correlate import INTEGER, from_line, pack_padded
+from .keeping import compiled, read, written
+from .layout import LINE, as_rows, batch_last, floats, with_rows
+from .spans import SPANS, WIDE, span
+from .vectors import BYTES
+
+WINDOW, FEW = 2**15, 10  # bytes of a panel that a span may see in a part; weights of a filter that make a part worth it
+VECTORS = 2  # of samples in a tile, where there are more than WIDE
+ROW = types.int32
+GEOMETRY = types.Tuple((types.UniTuple(INTEGER, 3), *[types.UniTuple(INTEGER, 2)] * 3))
+
+
+@register_jitable
+def span_tile(panel, vectors, filters, bias, relu, out, steps, sums, Y, at, down):
+    """Everything for one tile of samples, from a panel that has its padding.
+
+    `filters` are values, rows and starts, as `Placed` has them. Places lie in `out` (rows, columns), and the panel's
+    rows that two of them see are `steps` apart; `sums` is where the sums of a span wait. Entry (o, place) of the first sample goes to
+    ``Y[at + (o · places + place) · down]``, the others right behind it.
+    """
+    values, rows, starts = filters
+    width = vectors * (BYTES // Y.itemsize)
+    parts, count = starts.shape[0], starts.shape[1] - 1
+    for y in range(out[0]):
+        x = 0
+        while x < out[1]:
+            places = SPANS[0]
+            while places > out[1] - x:
+                places //= 2
+            seen, step = (y * steps[0] + x * steps[1]) * width, steps[1] * width
+            for part in range(parts):
+                begins, ends = part == 0, part == parts - 1
+                for o in range(count):
+                    first = starts[part, o]
+                    here = at + ((o * out[0] + y) * out[1] + x) * down
+                    # fmt: off
+                    span(places, vectors, values, rows, first, starts[part, o + 1] - first, panel, seen, step,
+                         bias[o], sums, o * places * width, Y, here, down, begins, ends, relu)
+                    # fmt: on
+            x += places
+
+
+@register_jitable
+def surround(images, width, size, padding, panel):
+    """Copy a tile of images of `size` (channels, rows, columns) into a panel, with zeros around them."""
+    (channels, rows, columns), (down, along) = size, padding
+    wide, piece = (columns + 2 * along) * width, columns * width
+    panel[: channels * (rows + 2 * down) * wide] = 0
+    for c in range(channels):
+        for y in range(rows):
+            source, target = (c * rows + y) * piece, (c * (rows + 2 * down) + y + down) * wide + along * width
+            panel[target : target + piece] = images[source : source + piece]
+
+
+FILTERS = (read(ROW, 1, "C"), read(INTEGER, 2, "C"))
+
+
+@compiled(
+    lambda t: types.void(
+        read(t, 1, "C"), *FILTERS, read(t, 1, "C"), types.boolean, GEOMETRY, INTEGER, INTEGER,
+        read(t, 2, "C"), types.UniTuple(written(t, 1), 2), written(t, 2),
+    )
+)  # fmt: skip
+def sparse_tiles(values, rows, starts, bias, relu, geometry, vectors, tiles, X, scratch, Y):
+    """Y[t] = bias + the filters on X[t], for so many tiles: each [channel][place][sample], as one row.
+
+    The scratch memory is a panel, where tiles are copied to if there is padding, and room for a span's sums.
+    """
+    size, padding, out, steps = geometry
+    width = vectors * (BYTES // Y.itemsize)
+    panel, sums = from_line(scratch[0]), from_line(scratch[1])
+    padded = padding[0] > 0 or padding[1] > 0
+    for t in range(tiles):
+        if padded:
+            surround(X[t], width, size, padding, panel)
+        seen = panel if padded else X[t]
+        span_tile(seen, vectors, (values, rows, starts), bias, relu, out, steps, sums, Y[t], 0, width)
+
+
+@compiled(
+    lambda t: types.void(
+        read(t, 1, "C"), *FILTERS, read(t, 1, "C"), types.boolean, GEOMETRY, INTEGER,
+        read(t, 2), types.UniTuple(written(t, 1), 3), written(t, 2),
+    )
+)  # fmt: skip
+def sparse_correlate(values, rows, starts, bias, relu, geometry, most, X, scratch, Z):
+    """Z (filters · places, N) from X (channels · rows · columns, N), in tiles of at most so many vectors."""
+    size, padding, out, steps = geometry
+    N, lanes, flat = X.shape[1], BYTES // Z.itemsize, Z.reshape(-1)
+    panel, sums, spare = from_line(scratch[0]), from_line(scratch[1]), from_line(scratch[2])
+    for n0 in range(0, N, most * lanes):
+        samples = min(most * lanes, N - n0)
+        vectors = (samples + lanes - 1) // lanes
+        width = vectors * lanes
+        pack_padded(X, n0, samples, width, size, padding, panel)
+        if samples == width:
+            span_tile(panel, vectors, (values, rows, starts), bias, relu, out, steps, sums, flat, n0, N)
+        else:  # vectors reach over the last sample: not into Z
+            span_tile(panel, vectors, (values, rows, starts), bias, relu, out, steps, sums, spare, 0, width)
+            for row in range(len(Z)):
+                for n in range(samples):
+                    Z[row, n0 + n] = spare[row * width + n]
+
+
+@compiled(
+    lambda t: types.void(
+        read(t, 2, "C"), read(types.boolean, 2, "C"), types.UniTuple(INTEGER, 3), written(t, 1), written(ROW, 1),
+        written(INTEGER, 2),
+    )
+)  # fmt: skip
+def list_kept(W, kept, sizes, values, entries, starts):
+    """Store what is kept of W (filters, entries), part by part, and in each filter by filter.
+
+    `sizes` are the filters of a group, the entries of a channel, and the channels of a part. Every weight is written
+    where the next kept one belongs: no branch depends on which are kept.
+    """
+    of_group, K, part = sizes
+    length, n = W.shape[1], 0
+    for p in range(len(starts)):
+        for o in range(len(W)):
+            starts[p, o] = n
+            before = o // of_group * length  # entries are counted from the first channel of all groups
+            for e in range(max(0, p * part * K - before), min(length, (p + 1) * part * K - before)):
+                values[n], entries[n] = W[o, e], before + e
+                n += kept[o, e]
+        starts[p, len(W)] = n
+
+
+@dataclass(frozen=True, eq=False)
+class SparseFilters:
+    """The kept weights of a convolution's filters, sorted by parts of the channels.
+
+    Attributes
+    ----------
+    values, entries : array (n,)
+        Part by part, and in each filter by filter: the weights, and which entry each is, c · K + k, the channels
+        counted through all groups.
+    starts : array (parts, O + 1)
+        Where filters begin, in each part.
+    shape : tuple of int
+        Of all weights: (O, C / groups, …).
+    groups : int
+
+    Examples
+    --------
+    >>> W = np.array([[[0.0, 5.0], [0.0, 0.0]], [[7.0, 0.0], [0.0, 8.0]]])  # 2 filters, 2 channels, 2 entries each
+    >>> filters = SparseFilters.of(W)
+    >>> filters.values, filters.entries, filters.starts
+    (array([5., 7., 8.]), array([1, 0, 3], dtype=int32), array([[0, 1, 3]]))
+    """
+
+    values: Array
+    entries: Array
+    starts: Array
+    shape: Sizes
+    groups: int
+
+    @classmethod
+    def of(cls, W: Array, kept: Array | None = None, groups: int = 1) -> SparseFilters:
+        """Store the kept weights of filters (O, C / groups, …); by default those that are not 0."""
+        kept = W != 0 if kept is None else kept
+        if not floats(W) or W.ndim not in (3, 4) or W.shape != kept.shape or len(W) % groups:
+            raise ShapeError(
+                f"filters {W.dtype} {W.shape} of {groups} group(s), kept {kept.shape}: expected (O, C / groups, …) of "
+                "float32 or float64, kept of the same shape, and O a multiple of groups"
+            )
+        K, channels, n = prod(W.shape[2:]), W.shape[1] * groups, int(np.count_nonzero(kept))
+        part = channels_together(W, n / max(1, W.size))
+        values, entries = np.empty(n + 1, W.dtype), np.empty(n + 1, np.int32)  # one more is written than is kept
+        starts = np.empty((-(-channels // part), len(W) + 1), np.intp)
+        rows, found = (np.ascontiguousarray(a).reshape(len(W), W.shape[1] * K) for a in (W, kept))
+        list_kept[W.dtype](rows, found, (len(W) // groups, K, part), values, entries, starts)
+        return cls(values[:n], entries[:n], starts, W.shape, groups)
+
+    def on(self, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Placed:
+        """Place them on images of `size`, without the channels.
+
+        Raises
+        ------
+        ShapeError
+            When the window does not fit.
+        """
+        out = both(output_size(size, self.shape[2:], stride, padding, dilation), 1)
+        images, around = (self.shape[1] * self.groups, *both(size, 1)), both(padding, 0)
+        moves = both(stride, 1), around, both(dilation, 1)
+        rows, _ = rows_met(images, both(self.shape[2:], 1), out, *moves)
+        steps = moves[0][0] * (images[2] + 2 * around[1]), moves[0][1]
+        arrays = self.values, rows.astype(np.int32)[self.entries], self.starts
+        return Placed(arrays, (images, around, out, steps))
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Sparse filters on images of one size: what `sparse_tiles` and `sparse_correlate` are given.
+
+    Attributes
+    ----------
+    arrays : (array, array, array)
+        Values, rows of the panel that they meet at the first place, and starts.
+    geometry : tuple
+        The images' size (channels, rows, columns), their padding, the places (rows, columns), and how many rows of the
+        panel further on the next place sees, below and beside.
+    """
+
+    arrays: tuple[Array, Array, Array]
+    geometry: tuple[Sizes, Sizes, Sizes, Sizes]
+
+    def scratch(self, vectors: int, *, padded: bool) -> tuple[Array, Array]:
+        """Memory for a panel of so many vectors of samples, if there is padding or it is asked for; and for sums."""
+        size, padding, *_ = self.geometry
+        values, _, starts = self.arrays
+        padded = padded or any(padding)
+        panel = prod(s + 2 * p for s, p in zip(size, (0, *padding), strict=True)) if padded else 0
+        width = vectors * BYTES // values.itemsize
+        sizes = panel * width, (starts.shape[1] - 1) * SPANS[0] * width
+        return tuple(np.empty(size + LINE, values.dtype) for size in sizes)
+
+
+def channels_together(W: Array, share: float) -> int:
+    """How many channels make a part: what a span sees of them has `WINDOW` bytes, or filters keep `FEW` weights there.
+
+    Examples
+    --------
+    >>> W = np.ones((64, 64, 3, 3), np.float32)
+    >>> channels_together(W, 0.02) > channels_together(W, 0.1) >= channels_together(W, 0.5) > 0
+    True
+    """
+    kernel = both(W.shape[2:], 1)
+    window = kernel[0] * (SPANS[0] + kernel[1] - 1) * VECTORS * max(BYTES, 1)
+    return max(1, WINDOW // window, int(np.ceil(FEW / max(share * prod(kernel), 1e-3))))
+
+
+def correlate_kept(
+    x: Array, filters: SparseFilters, b: Array | None, stride: Sizes, padding: Sizes, dilation: Sizes, relu: bool = False
+) -> Array:
+    """Compute what `minprune.ops.conv.conv` says, from the kept weights alone: x (N, C, …) -> (N, O, …).
+
+    For every sample n, filter o and place p: z[n, o, p] = b[o] + Σ_{kept (c, k)} W[o, c, k] x[n, c, s·p + d·k − r],
+    or what of it is above 0. A weight that is not kept is not looked at, so NaN and infinity do not pass it.
+
+    Parameters
+    ----------
+    x : array (N, C, …)
+        Of the filters' dtype, with any strides.
+    filters : SparseFilters
+        Made once.
+    b : array (O,), optional
+    stride, padding, dilation : tuple of int
+        For each spatial axis.
+    relu : bool
+        Whether negative entries become 0.
+
+    Returns
+    -------
+    array (N, O, …)
+        With the samples side by side in memory.
+
+    Raises
+    ------
+    ShapeError
+        When the arrays do not belong together, or the window does not fit.
+
+    Examples
+    --------
+    >>> W = np.array([[[1.0, 0.0, -1.0]]])
+    >>> x = np.array([[[1.0, 2.0, 4.0, 8.0]]])
+    >>> correlate_kept(x, SparseFilters.of(W), None, (1,), (0,), (1,))
+    array([[[-3., -6.]]])
+    """
+    O, C = filters.shape[0], filters.shape[1] * filters.groups  # noqa: E741
+    if not floats(x, filters.values) or x.ndim != len(filters.shape) or x.shape[1] != C:
+        raise ShapeError(f"x is {x.dtype} {x.shape}, the filters ask for {filters.values.dtype} (N, {C}, …)")
+    placed = filters.on(x.shape[2:], stride, padding, dilation)
+    out = output_size(x.shape[2:], filters.shape[2:], stride, padding, dilation)
+    z, memory = batch_last((len(x), O, *out), x.dtype)
+    bias = np.zeros(O, x.dtype) if b is None else np.ascontiguousarray(b, x.dtype)
+    vectors = -(-len(x) * x.itemsize // BYTES)
+    most = max(1, vectors if vectors <= WIDE else VECTORS)
+    spare = O * prod(out) * most * BYTES // x.itemsize + LINE if len(x) * x.itemsize % (most * BYTES) else LINE
+    scratch = *placed.scratch(most, padded=True), np.empty(spare, x.dtype)
+    Z = memory.reshape(O * prod(out), len(x))
+    sparse_correlate[x.dtype](*placed.arrays, bias, relu, placed.geometry, most, as_rows(with_rows(x)), scratch, Z)
+    return z
