@@ -109,15 +109,15 @@ def measured(name: str, batch: int, zeros: float, rounds: int) -> dict[str, Any]
     builds = []
     for _ in range(5):
         start = perf_counter()
-        filters = SparseFilters.of(W)
+        filters = SparseFilters.of(W, None, *moves)
         builds.append(perf_counter() - start)
     scipy, building = scipy_call(W, memory, s)
     dense = conv_kernel(x, W, b, *moves, 1)
-    assert np.allclose(correlate_kept(x, filters, b, *moves), dense, atol=1e-3)
+    assert np.allclose(correlate_kept(x, filters, b), dense, atol=1e-3)
     calls = {"dense": lambda: conv_kernel(x, W, b, *moves, 1), **torch_calls(given, W, b, memory, s)}
     calls |= {"scipy": scipy} if scipy else {}
-    calls |= {"ours": lambda: correlate_kept(x, filters, b, *moves)}
-    calls |= {"on tiles": on_tiles(filters.on(s.size, *moves), memory, b, dense)}
+    calls |= {"ours": lambda: correlate_kept(x, filters, b)}
+    calls |= {"on tiles": on_tiles(filters.on(s.size), memory, b, dense)}
     times = take_turns(calls, rounds)
     found: dict[str, Any] = {"layer": name, "batch": batch, "zeros": zeros}
     found["seconds"] = {name: min(values) for name, values in times.items()}

@@ -183,12 +183,16 @@ def pack_padded(X, n0, samples, width, size, padding, panel):
     if down == 0 and along == 0:
         pack(X, 0, len(X), n0, samples, width, panel)
         return
-    wide = columns + 2 * along
-    panel[: channels * (rows + 2 * down) * wide * width] = 0
+    wide = (columns + 2 * along) * width
     for c in range(channels):
-        for y in range(rows):
-            at = (c * (rows + 2 * down) + y + down) * wide + along
-            pack(X, (c * rows + y) * columns, columns, n0, samples, width, panel[at * width :])
+        for y in range(-down, rows + down):
+            line = panel[(c * (rows + 2 * down) + y + down) * wide :]
+            if 0 <= y < rows:
+                line[: along * width] = 0
+                pack(X, (c * rows + y) * columns, columns, n0, samples, width, line[along * width :])
+                line[wide - along * width : wide] = 0
+            else:
+                line[:wide] = 0
 
 
 @register_jitable

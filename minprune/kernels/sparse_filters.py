@@ -21,7 +21,7 @@ So it does without zeros 70 to 85 % of what the dense kernel does, and pays from
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
@@ -78,12 +78,17 @@ def span_tile(panel, vectors, filters, bias, relu, out, steps, sums, Y, at, down
 def surround(images, width, size, padding, panel):
     """Copy a tile of images of `size` (channels, rows, columns) into a panel, with zeros around them."""
     (channels, rows, columns), (down, along) = size, padding
-    wide, piece = (columns + 2 * along) * width, columns * width
-    panel[: channels * (rows + 2 * down) * wide] = 0
+    wide, piece, beside = (columns + 2 * along) * width, columns * width, along * width
     for c in range(channels):
-        for y in range(rows):
-            source, target = (c * rows + y) * piece, (c * (rows + 2 * down) + y + down) * wide + along * width
-            panel[target : target + piece] = images[source : source + piece]
+        for y in range(-down, rows + down):
+            line = panel[(c * (rows + 2 * down) + y + down) * wide :]
+            if 0 <= y < rows:
+                at = (c * rows + y) * piece
+                line[:beside] = 0
+                line[beside : beside + piece] = images[at : at + piece]
+                line[beside + piece : wide] = 0
+            else:
+                line[:wide] = 0
 
 
 FILTERS = (read(ROW, 1, "C"), read(INTEGER, 2, "C"))
@@ -173,6 +178,8 @@ class SparseFilters:
         Where filters begin, in each part.
     shape : tuple of int
         Of all weights: (O, C / groups, …).
+    moves : (tuple, tuple, tuple)
+        Stride, padding and dilation.
     groups : int
 
     Examples
@@ -187,40 +194,63 @@ class SparseFilters:
     entries: Array
     starts: Array
     shape: Sizes
+    moves: tuple[Sizes, Sizes, Sizes]
     groups: int
+    known: dict[Sizes, Placed] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, W: Array, kept: Array | None = None, groups: int = 1) -> SparseFilters:
-        """Store the kept weights of filters (O, C / groups, …); by default those that are not 0."""
+    def of(
+        cls,
+        W: Array,
+        kept: Array | None = None,
+        stride: Sizes | None = None,
+        padding: Sizes | None = None,
+        dilation: Sizes | None = None,
+        groups: int = 1,
+    ) -> SparseFilters:
+        """Store the kept weights of filters (O, C / groups, …); by default those that are not 0.
+
+        Raises
+        ------
+        ShapeError
+            When the arrays are no filters of so many groups.
+        """
         kept = W != 0 if kept is None else kept
         if not floats(W) or W.ndim not in (3, 4) or W.shape != kept.shape or len(W) % groups:
             raise ShapeError(
-                f"filters {W.dtype} {W.shape} of {groups} group(s), kept {kept.shape}: expected (O, C / groups, …) of "
+                f"filters {W.dtype} {W.shape} in {groups} group(s), kept {kept.shape}: expected (O, C / groups, …) of "
                 "float32 or float64, kept of the same shape, and O a multiple of groups"
             )
+        ones, zeros = (1,) * (W.ndim - 2), (0,) * (W.ndim - 2)
+        moves = stride or ones, padding or zeros, dilation or ones
         K, channels, n = prod(W.shape[2:]), W.shape[1] * groups, int(np.count_nonzero(kept))
-        part = channels_together(W, n / max(1, W.size))
+        part = channels_together(W.shape[2:], moves, n / max(1, W.size))
         values, entries = np.empty(n + 1, W.dtype), np.empty(n + 1, np.int32)  # one more is written than is kept
-        starts = np.empty((-(-channels // part), len(W) + 1), np.intp)
+        starts = np.empty((max(1, -(-channels // part)), len(W) + 1), np.intp)
         rows, found = (np.ascontiguousarray(a).reshape(len(W), W.shape[1] * K) for a in (W, kept))
-        list_kept[W.dtype](rows, found, (len(W) // groups, K, part), values, entries, starts)
-        return cls(values[:n], entries[:n], starts, W.shape, groups)
+        list_kept[W.dtype](rows, found, (max(1, len(W) // groups), K, part), values, entries, starts)
+        return cls(values[:n], entries[:n], starts, W.shape, moves, groups)
 
-    def on(self, size: Sizes, stride: Sizes, padding: Sizes, dilation: Sizes) -> Placed:
-        """Place them on images of `size`, without the channels.
+    def on(self, size: Sizes) -> Placed:
+        """Place them on images of `size`, without the channels; once for each size.
 
         Raises
         ------
         ShapeError
             When the window does not fit.
         """
-        out = both(output_size(size, self.shape[2:], stride, padding, dilation), 1)
-        images, around = (self.shape[1] * self.groups, *both(size, 1)), both(padding, 0)
-        moves = both(stride, 1), around, both(dilation, 1)
-        rows, _ = rows_met(images, both(self.shape[2:], 1), out, *moves)
-        steps = moves[0][0] * (images[2] + 2 * around[1]), moves[0][1]
+        if size not in self.known:
+            self.known[size] = self._placed(size)
+        return self.known[size]
+
+    def _placed(self, size: Sizes) -> Placed:
+        stride, padding, dilation = (both(move, fill) for move, fill in zip(self.moves, (1, 0, 1), strict=True))
+        out = output_size(size, self.shape[2:], *self.moves)
+        images = (self.shape[1] * self.groups, *both(size, 1))
+        rows, _ = rows_met(images, both(self.shape[2:], 1), both(out, 1), stride, padding, dilation)
+        steps = stride[0] * (images[2] + 2 * padding[1]), stride[1]
         arrays = self.values, rows.astype(np.int32)[self.entries], self.starts
-        return Placed(arrays, (images, around, out, steps))
+        return Placed(arrays, (images, padding, both(out, 1), steps), out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,10 +264,13 @@ class Placed:
     geometry : tuple
         The images' size (channels, rows, columns), their padding, the places (rows, columns), and how many rows of the
         panel further on the next place sees, below and beside.
+    out : tuple of int
+        The places, along as many axes as the images have.
     """
 
     arrays: tuple[Array, Array, Array]
     geometry: tuple[Sizes, Sizes, Sizes, Sizes]
+    out: Sizes
 
     def scratch(self, vectors: int, *, padded: bool) -> tuple[Array, Array]:
         """Memory for a panel of so many vectors of samples, if there is padding or it is asked for; and for sums."""
@@ -250,27 +283,26 @@ class Placed:
         return tuple(np.empty(size + LINE, values.dtype) for size in sizes)
 
 
-def channels_together(W: Array, share: float) -> int:
+def channels_together(kernel: Sizes, moves: tuple[Sizes, Sizes, Sizes], share: float) -> int:
     """How many channels make a part: what a span sees of them has `WINDOW` bytes, or filters keep `FEW` weights there.
 
     Examples
     --------
-    >>> W = np.ones((64, 64, 3, 3), np.float32)
-    >>> channels_together(W, 0.02) > channels_together(W, 0.1) >= channels_together(W, 0.5) > 0
+    >>> moves = (1, 1), (0, 0), (1, 1)
+    >>> channels_together((3, 3), moves, 0.02) > channels_together((3, 3), moves, 0.5) > 0
     True
     """
-    kernel = both(W.shape[2:], 1)
-    window = kernel[0] * (SPANS[0] + kernel[1] - 1) * VECTORS * max(BYTES, 1)
-    return max(1, WINDOW // window, int(np.ceil(FEW / max(share * prod(kernel), 1e-3))))
+    stride, _, dilation = (move[-1] for move in moves)
+    along = (SPANS[0] - 1) * stride + (kernel[-1] - 1) * dilation + 1
+    window = prod(kernel[:-1]) * min(along, SPANS[0] * kernel[-1]) * VECTORS * BYTES
+    return max(1, WINDOW // max(1, window), int(np.ceil(FEW / max(share * prod(kernel), 1e-3))))
 
 
-def correlate_kept(
-    x: Array, filters: SparseFilters, b: Array | None, stride: Sizes, padding: Sizes, dilation: Sizes, relu: bool = False
-) -> Array:
+def correlate_kept(x: Array, filters: SparseFilters, b: Array | None = None, relu: bool = False) -> Array:
     """Compute what `minprune.ops.conv.conv` says, from the kept weights alone: x (N, C, …) -> (N, O, …).
 
     For every sample n, filter o and place p: z[n, o, p] = b[o] + Σ_{kept (c, k)} W[o, c, k] x[n, c, s·p + d·k − r],
-    or what of it is above 0. A weight that is not kept is not looked at, so NaN and infinity do not pass it.
+    or what of it is above 0. What a weight that is not kept would meet is not looked at: NaN and infinity do not pass.
 
     Parameters
     ----------
@@ -279,8 +311,6 @@ def correlate_kept(
     filters : SparseFilters
         Made once.
     b : array (O,), optional
-    stride, padding, dilation : tuple of int
-        For each spatial axis.
     relu : bool
         Whether negative entries become 0.
 
@@ -296,22 +326,22 @@ def correlate_kept(
 
     Examples
     --------
-    >>> W = np.array([[[1.0, 0.0, -1.0]]])
-    >>> x = np.array([[[1.0, 2.0, 4.0, 8.0]]])
-    >>> correlate_kept(x, SparseFilters.of(W), None, (1,), (0,), (1,))
+    >>> filters = SparseFilters.of(np.array([[[1.0, 0.0, -1.0]]]))
+    >>> correlate_kept(np.array([[[1.0, 2.0, 4.0, 8.0]]]), filters)
     array([[[-3., -6.]]])
     """
-    O, C = filters.shape[0], filters.shape[1] * filters.groups  # noqa: E741
+    O, C = filters.shape[0], filters.shape[1] * filters.groups
     if not floats(x, filters.values) or x.ndim != len(filters.shape) or x.shape[1] != C:
         raise ShapeError(f"x is {x.dtype} {x.shape}, the filters ask for {filters.values.dtype} (N, {C}, …)")
-    placed = filters.on(x.shape[2:], stride, padding, dilation)
-    out = output_size(x.shape[2:], filters.shape[2:], stride, padding, dilation)
-    z, memory = batch_last((len(x), O, *out), x.dtype)
     bias = np.zeros(O, x.dtype) if b is None else np.ascontiguousarray(b, x.dtype)
+    if bias.shape != (O,):
+        raise ShapeError(f"b is {bias.shape}, expected a number for each of the {O} filters")
+    placed = filters.on(x.shape[2:])
+    z, memory = batch_last((len(x), O, *placed.out), x.dtype)
+    Z = memory.reshape(O * prod(placed.out), len(x))
     vectors = -(-len(x) * x.itemsize // BYTES)
     most = max(1, vectors if vectors <= WIDE else VECTORS)
-    spare = O * prod(out) * most * BYTES // x.itemsize + LINE if len(x) * x.itemsize % (most * BYTES) else LINE
-    scratch = *placed.scratch(most, padded=True), np.empty(spare, x.dtype)
-    Z = memory.reshape(O * prod(out), len(x))
+    spare = len(Z) * most * BYTES // x.itemsize if len(x) * x.itemsize % (most * BYTES) else 0
+    scratch = *placed.scratch(most, padded=True), np.empty(spare + LINE, x.dtype)
     sparse_correlate[x.dtype](*placed.arrays, bias, relu, placed.geometry, most, as_rows(with_rows(x)), scratch, Z)
     return z
