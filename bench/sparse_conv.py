@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
+from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
@@ -23,7 +24,8 @@ from side_by_side import keep, ratio, spread, take_turns, where
 
 from minprune.kernels.convolution import conv_kernel
 from minprune.kernels.layout import aligned, batch_last
-from minprune.kernels.sparse_filters import VECTORS, Placed, SparseFilters, correlate_kept, sparse_tiles
+from minprune.kernels.sparse_filters import VECTORS, Placed, SparseFilters, correlate_kept
+from minprune.kernels.sparse_loops import sparse_tiles
 from minprune.kernels.vectors import BYTES
 from minprune.kernels.window_cases import Setting, conv_args
 from minprune.ops.windows import offsets
@@ -36,7 +38,7 @@ LAYERS = {
     "24 → 40, 3 × 3, stride 2 on 15 × 15": Setting(1, 24, 40, (15, 15), (3, 3), (2, 2), (1, 1)),
 }
 BATCHES = (32, 256)
-ZEROS = (0.0, 0.5, 0.9, 0.95)
+ZEROS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95)
 FLOAT = np.dtype(np.float32)
 
 
@@ -128,7 +130,7 @@ def measured(name: str, batch: int, zeros: float, rounds: int) -> dict[str, Any]
 def pays_from(rows: list[dict[str, Any]]) -> str:
     """The share of zeros from which ours is faster than our dense kernel."""
     points = [(row["zeros"], row["ratios"]["dense"]["median"]) for row in rows]
-    for (z0, r0), (z1, r1) in zip(points, points[1:], strict=False):
+    for (z0, r0), (z1, r1) in pairwise(points):
         if r0 < 1 <= r1:
             return f"{z0 + (z1 - z0) * (1 - r0) / (r1 - r0):.0%}"
     return "always" if points[0][1] >= 1 else "never"
@@ -150,8 +152,8 @@ def main() -> None:
     for row in rows:
         ratios = [spread(row["ratios"][name]) if name in row["ratios"] else "not installed" for name in names]
         times = [duration(row[name]) for name in ("building", "scipy builds")]
-        ours = duration(row["seconds"]["ours"])
-        lines.append((row["layer"], row["batch"], f"{row['zeros']:.0%}", ours, *ratios, spread(row["on tiles"]), *times))
+        what = (row["layer"], row["batch"], f"{row['zeros']:.0%}", duration(row["seconds"]["ours"]))
+        lines.append((*what, *ratios, spread(row["on tiles"]), *times))
     head = ("layer", "batch", "zeros", "ours", *(f"{name} / ours" for name in names))
     print(table((*head, "dense / on tiles", "building", "scipy builds"), lines))
     for name in LAYERS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from minprune.kernels.losses import label_losses_kernel
 from minprune.kernels.optimisers import adam_kernel, momentum_kernel
 from minprune.kernels.pooling import avg_pool_grad_kernel, avg_pool_kernel, max_pool_grad_kernel, max_pool_kernel
 from minprune.kernels.rows import dense_rows, sparse_rows
+from minprune.kernels.sparse_filters import SparseFilters, correlate_kept
+from minprune.kernels.sparse_loops import sparse_tiles
 from minprune.kernels.strips import (
     PADDED,
     Parts,
@@ -33,6 +36,7 @@ from minprune.kernels.strips import (
     tiled,
     to_strips,
 )
+from minprune.kernels.vectors import BYTES
 from minprune.ops.activations import relu_grad
 from minprune.ops.affine import affine, affine_grad_W, affine_grad_x
 from minprune.ops.conv import conv, conv_grad_W, conv_grad_x
@@ -138,6 +142,37 @@ def check_way(name: str, case: Case) -> None:
     assert not len(far), f"{name}, {case.label}, at {far[0]}: {got[tuple(far[0])]}, {expected[tuple(far[0])]}"
 
 
+def kept_on_tiles(x: Any, filters: Any, b: Any, relu: bool = False, vectors: int = 2) -> Any:
+    """The convolution of images that lie as tiles; what else is in the last tile must not matter."""
+    placed, width = filters.on(x.shape[2:]), vectors * BYTES // x.itemsize
+    tiles, O, places = -(-len(x) // width), filters.shape[0], prod(placed.out)  # noqa: E741
+    X = np.full((tiles * width, prod(x.shape[1:])), np.nan, x.dtype)
+    X[: len(x)] = x.reshape(len(x), X.shape[1])
+    X = X.reshape(tiles, width, X.shape[1]).swapaxes(1, 2).reshape(tiles, X.shape[1] * width)
+    Y = np.full((tiles, O * places * width), np.nan, x.dtype)
+    bias = np.zeros(O, x.dtype) if b is None else np.ascontiguousarray(b)
+    scratch = placed.scratch(vectors, padded=False)
+    sparse_tiles[x.dtype](
+        *placed.arrays, bias, relu, placed.geometry, vectors, tiles, np.ascontiguousarray(X), scratch, Y
+    )
+    return Y.reshape(tiles, O * places, width).swapaxes(1, 2).reshape(tiles * width, O, *placed.out)[: len(x)]
+
+
+def check_kept(case: Case, share: float = 0.3) -> None:
+    """Fail where a convolution with a share of its weights, of filter 0 none, is further off than rounding allows."""
+    x, W, b, *moves, groups = case.args
+    kept = np.random.default_rng(0).random(W.shape) < share
+    kept[:1] &= share == 1
+    filters = SparseFilters.of(W, kept, *moves, groups)
+    W = np.where(kept, W, W.dtype.type(0))
+    expected = conv(x, W, b, *moves, groups)
+    bound = window_cases.bound(conv, (x, W, b, *moves, groups))
+    for name, got in (("images", correlate_kept(x, filters, b)), ("tiles", kept_on_tiles(x, filters, b))):
+        assert (got.shape, got.dtype) == (expected.shape, expected.dtype), f"{name}, {case.label}: {got.shape}"
+        far = np.argwhere(~(np.abs(got - expected) <= bound))
+        assert not len(far), f"{name}, {case.label}, at {far[0]}: {got[tuple(far[0])]}, {expected[tuple(far[0])]}"
+
+
 def check(reference: Callable[..., Any], case: Case) -> None:
     """Fail with case and place where the kernel is further from its reference than rounding allows."""
     before = [a.copy() if isinstance(a, np.ndarray) else None for a in case.args]
@@ -164,6 +199,8 @@ if __name__ == "__main__":
     for way in WAYS:
         for one in all_cases(affine, np.dtype(sys.argv[1]), large="small" not in sys.argv):
             check_way(way, one)
+    for one in all_cases(conv, np.dtype(sys.argv[1]), large="small" not in sys.argv):
+        check_kept(one)
     from minprune.kernels.vectors import TILE, tile
 
     print(TILE.bits, type(tile).__name__)

@@ -7,7 +7,9 @@ around it), `dense` (whom they serve, and when NumPy is better); `leaving` and `
 tile, `machine` measures the roof, `keeping` compiles and keeps.
 
 The same for images: `filters` (two micro-kernels), `correlate` (the loops), `layout` (how images lie in memory),
-`convolution` (whom they serve); `pooling` and `elementwise` are plain loops; their inputs are in `window_cases`.
+`convolution` (whom they serve); `pooling` and `elementwise` are plain loops; their inputs are in `window_cases`. For
+filters of which weights are gone: `spans` (the micro-kernel), `sparse_loops`, `sparse_filters` (what is stored).
+
 Those for NVIDIA GPUs are a room of their own, `cuda`, which `minprune.backend("cuda")` imports.
 """
 
@@ -20,3 +22,4 @@ from . import machine as machine
 from . import optimisers as optimisers
 from . import pooling as pooling
 from . import rows as rows
+from . import sparse_filters as sparse_filters

@@ -1,22 +1,8 @@
-"""Convolution with filters of which weights are gone, here and there: only the kept ones are read and multiplied.
+"""Filters of which weights are gone, here and there: how the kept ones are stored, and a convolution with them.
 
-    for tiles of samples:                         two or three vectors at a time
-        pack the tile as a panel, zeros around:   or read it where it lies so already
-        for spans of places:                      8 beside each other, or what is left of a row
-            for parts of the channels:            what a span sees of them stays in the L1 cache
-                for filters:                      `spans.span`, with the filter's weights in the part
-
-naive      multiply with the zeros: the dense kernel takes as long for a filter of zeros as for any other
-im2col     copy what every place sees into columns, and multiply them with a CSR matrix: 25 copies of every number for a
-           filter of 5 × 5, when nine tenths of them are not asked for
-direct     the same panels as the dense kernel (`correlate`); a kept weight is a row of the panel, moved on from place
-           to place. With the padding in the panel a filter has one list for all places
-parts      what one span sees through all filters is too much for the L1 cache, and every filter looks at all of it: so
-           a part of the channels at a time, and the sums wait in Y. A part has `WINDOW` bytes, or more, where filters
-           would have less than `FEW` weights in it
-
-It is bound by the loads, one vector for each multiply-add, and between them by the sums that come from Y and go back.
-So it does without zeros 70 to 85 % of what the dense kernel does, and pays from a quarter of zeros on.
+A list for every filter: what is kept of its weights, and which entry of the image each of them meets at the first
+place. It is made once in one pass over the weights, and once for every size of images. The channels are cut into parts,
+such that what a span of places sees of one stays in the L1 cache (see `sparse_loops`, which reads the lists).
 """
 
 from __future__ import annotations
@@ -25,144 +11,18 @@ from dataclasses import dataclass, field
 from math import prod
 
 import numpy as np
-from numba import types
-from numba.extending import register_jitable
 
 from ..errors import ShapeError
 from ..ops import Array
 from ..ops.windows import Sizes, output_size
 from .convolution import both, rows_met
-from .correlate import INTEGER, from_line, pack_padded
-from .keeping import compiled, read, written
 from .layout import LINE, as_rows, batch_last, floats, with_rows
-from .spans import SPANS, WIDE, span
+from .spans import SPANS, WIDE
+from .sparse_loops import list_kept, sparse_correlate
 from .vectors import BYTES
 
 WINDOW, FEW = 2**15, 10  # bytes of a panel that a span may see in a part; weights of a filter that make a part worth it
 VECTORS = 2  # of samples in a tile, where there are more than WIDE
-ROW = types.int32
-GEOMETRY = types.Tuple((types.UniTuple(INTEGER, 3), *[types.UniTuple(INTEGER, 2)] * 3))
-
-
-@register_jitable
-def span_tile(panel, vectors, filters, bias, relu, out, steps, sums, Y, at, down):
-    """Everything for one tile of samples, from a panel that has its padding.
-
-    `filters` are values, rows and starts, as `Placed` has them. Places lie in `out` (rows, columns), and the panel's
-    rows that two of them see are `steps` apart; `sums` is where the sums of a span wait. Entry (o, place) of the first sample goes to
-    ``Y[at + (o · places + place) · down]``, the others right behind it.
-    """
-    values, rows, starts = filters
-    width = vectors * (BYTES // Y.itemsize)
-    parts, count = starts.shape[0], starts.shape[1] - 1
-    for y in range(out[0]):
-        x = 0
-        while x < out[1]:
-            places = SPANS[0]
-            while places > out[1] - x:
-                places //= 2
-            seen, step = (y * steps[0] + x * steps[1]) * width, steps[1] * width
-            for part in range(parts):
-                begins, ends = part == 0, part == parts - 1
-                for o in range(count):
-                    first = starts[part, o]
-                    here = at + ((o * out[0] + y) * out[1] + x) * down
-                    # fmt: off
-                    span(places, vectors, values, rows, first, starts[part, o + 1] - first, panel, seen, step,
-                         bias[o], sums, o * places * width, Y, here, down, begins, ends, relu)
-                    # fmt: on
-            x += places
-
-
-@register_jitable
-def surround(images, width, size, padding, panel):
-    """Copy a tile of images of `size` (channels, rows, columns) into a panel, with zeros around them."""
-    (channels, rows, columns), (down, along) = size, padding
-    wide, piece, beside = (columns + 2 * along) * width, columns * width, along * width
-    for c in range(channels):
-        for y in range(-down, rows + down):
-            line = panel[(c * (rows + 2 * down) + y + down) * wide :]
-            if 0 <= y < rows:
-                at = (c * rows + y) * piece
-                line[:beside] = 0
-                line[beside : beside + piece] = images[at : at + piece]
-                line[beside + piece : wide] = 0
-            else:
-                line[:wide] = 0
-
-
-FILTERS = (read(ROW, 1, "C"), read(INTEGER, 2, "C"))
-
-
-@compiled(
-    lambda t: types.void(
-        read(t, 1, "C"), *FILTERS, read(t, 1, "C"), types.boolean, GEOMETRY, INTEGER, INTEGER,
-        read(t, 2, "C"), types.UniTuple(written(t, 1), 2), written(t, 2),
-    )
-)  # fmt: skip
-def sparse_tiles(values, rows, starts, bias, relu, geometry, vectors, tiles, X, scratch, Y):
-    """Y[t] = bias + the filters on X[t], for so many tiles: each [channel][place][sample], as one row.
-
-    The scratch memory is a panel, where tiles are copied to if there is padding, and room for a span's sums.
-    """
-    size, padding, out, steps = geometry
-    width = vectors * (BYTES // Y.itemsize)
-    panel, sums = from_line(scratch[0]), from_line(scratch[1])
-    padded = padding[0] > 0 or padding[1] > 0
-    for t in range(tiles):
-        if padded:
-            surround(X[t], width, size, padding, panel)
-        seen = panel if padded else X[t]
-        span_tile(seen, vectors, (values, rows, starts), bias, relu, out, steps, sums, Y[t], 0, width)
-
-
-@compiled(
-    lambda t: types.void(
-        read(t, 1, "C"), *FILTERS, read(t, 1, "C"), types.boolean, GEOMETRY, INTEGER,
-        read(t, 2), types.UniTuple(written(t, 1), 3), written(t, 2),
-    )
-)  # fmt: skip
-def sparse_correlate(values, rows, starts, bias, relu, geometry, most, X, scratch, Z):
-    """Z (filters · places, N) from X (channels · rows · columns, N), in tiles of at most so many vectors."""
-    size, padding, out, steps = geometry
-    N, lanes, flat = X.shape[1], BYTES // Z.itemsize, Z.reshape(-1)
-    panel, sums, spare = from_line(scratch[0]), from_line(scratch[1]), from_line(scratch[2])
-    for n0 in range(0, N, most * lanes):
-        samples = min(most * lanes, N - n0)
-        vectors = (samples + lanes - 1) // lanes
-        width = vectors * lanes
-        pack_padded(X, n0, samples, width, size, padding, panel)
-        if samples == width:
-            span_tile(panel, vectors, (values, rows, starts), bias, relu, out, steps, sums, flat, n0, N)
-        else:  # vectors reach over the last sample: not into Z
-            span_tile(panel, vectors, (values, rows, starts), bias, relu, out, steps, sums, spare, 0, width)
-            for row in range(len(Z)):
-                for n in range(samples):
-                    Z[row, n0 + n] = spare[row * width + n]
-
-
-@compiled(
-    lambda t: types.void(
-        read(t, 2, "C"), read(types.boolean, 2, "C"), types.UniTuple(INTEGER, 3), written(t, 1), written(ROW, 1),
-        written(INTEGER, 2),
-    )
-)  # fmt: skip
-def list_kept(W, kept, sizes, values, entries, starts):
-    """Store what is kept of W (filters, entries), part by part, and in each filter by filter.
-
-    `sizes` are the filters of a group, the entries of a channel, and the channels of a part. Every weight is written
-    where the next kept one belongs: no branch depends on which are kept.
-    """
-    of_group, K, part = sizes
-    length, n = W.shape[1], 0
-    for p in range(len(starts)):
-        for o in range(len(W)):
-            starts[p, o] = n
-            before = o // of_group * length  # entries are counted from the first channel of all groups
-            for e in range(max(0, p * part * K - before), min(length, (p + 1) * part * K - before)):
-                values[n], entries[n] = W[o, e], before + e
-                n += kept[o, e]
-        starts[p, len(W)] = n
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,8 +139,8 @@ class Placed:
         padded = padded or any(padding)
         panel = prod(s + 2 * p for s, p in zip(size, (0, *padding), strict=True)) if padded else 0
         width = vectors * BYTES // values.itemsize
-        sizes = panel * width, (starts.shape[1] - 1) * SPANS[0] * width
-        return tuple(np.empty(size + LINE, values.dtype) for size in sizes)
+        sums = (starts.shape[1] - 1) * SPANS[0] * width
+        return np.empty(panel * width + LINE, values.dtype), np.empty(sums + LINE, values.dtype)
 
 
 def channels_together(kernel: Sizes, moves: tuple[Sizes, Sizes, Sizes], share: float) -> int:
@@ -330,7 +190,7 @@ def correlate_kept(x: Array, filters: SparseFilters, b: Array | None = None, rel
     >>> correlate_kept(np.array([[[1.0, 2.0, 4.0, 8.0]]]), filters)
     array([[[-3., -6.]]])
     """
-    O, C = filters.shape[0], filters.shape[1] * filters.groups
+    O, C = filters.shape[0], filters.shape[1] * filters.groups  # noqa: E741
     if not floats(x, filters.values) or x.ndim != len(filters.shape) or x.shape[1] != C:
         raise ShapeError(f"x is {x.dtype} {x.shape}, the filters ask for {filters.values.dtype} (N, {C}, …)")
     bias = np.zeros(O, x.dtype) if b is None else np.ascontiguousarray(b, x.dtype)
