@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_checks import check_kept, kept_on_tiles
+from sparse_checks import check_kept, kept_on_tiles
 
 from minprune.errors import ShapeError
 from minprune.kernels import sparse_filters

@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 
 from ..errors import StructureError
+from ..kernels.columns import by_columns
 from ..kernels.strips import PADDED, Parts, aligned, aligned_copy, padded, strip_buffer, tiled
-from ..layers import Dense, ReLU
+from ..layers import Dense, Flatten, ReLU
 from ..nn import Graph
 from ..ops import Array
 from ..wiring import Node
 from . import steps as kinds
+from .images import ImagePlan
 from .steps import Affine, Step, Workspace
 
 FULL = 0.8  # of the weights kept: above, no sparse kernel is tried
 BLOCKS = (1, 4, 16)  # rows of a block
+SINGLE = 8  # samples that are worth going through one by one, if their zeros save something
 ROUNDS = 5
 
 
@@ -32,10 +35,10 @@ class Builder:
     A buffer is named after its value and its form: "dense1:rows", "dense1:strips".
     """
 
-    def __init__(self, net: Graph, form: str, batch_size: int) -> None:
+    def __init__(self, net: Graph, form: str, batch_size: int, images: ImagePlan | None = None) -> None:
         if net.input_shapes is None:
             raise StructureError("compile: the network does not know the shape of its inputs; give it input_shape=…")
-        self.net, self.form, self.batch_size = net, form, batch_size
+        self.net, self.form, self.batch_size, self.images = net, form, batch_size, images
         self.shapes = net.value_shapes(net.input_shapes)
         self.there = {f"{name}:rows" for name in net.inputs}
         self.steps: list[Step] = []
@@ -43,7 +46,7 @@ class Builder:
 
     def build(self) -> list[Step]:
         """All steps, the output in rows at the end."""
-        fused: set[str] = set()
+        fused: set[str] = set() if self.images is None else self._on_tiles(self.images)
         for name, node in self.net.nodes.items():
             if name in fused:
                 continue
@@ -58,12 +61,37 @@ class Builder:
         self._need(self.net.output, "rows")
         return self.steps
 
+    def _on_tiles(self, plan: ImagePlan) -> set[str]:
+        """All layers that work on images as one step, with a Flatten that alone reads its result; returns all these."""
+        (end,) = plan.ends
+        done = {name for name in plan.inside if name in self.net.nodes}
+        target = end
+        if end != self.net.output and len(self.readers[end]) == 1:
+            (reader,) = self.readers[end]
+            if isinstance(self.net.nodes[reader].layer, Flatten):
+                target = reader
+        macs = sum(self.net.nodes[name].layer.macs(self.shapes[name]) for name in done)
+        nbytes = sum(array.nbytes for name, array in self.net.arrays.items() if name.rpartition(".")[0] in done)
+        sources = tuple(f"{name}:rows" for name in plan.inputs)
+        name = f"{plan.parts[0].name} … {target}"
+        step = kinds.ImageTiles(name, sources, f"{target}:rows", "tiles", "", macs, nbytes, plan)
+        step.why = f"{len(plan.parts)} layers, {plan.samples} samples at a time through all of them"
+        self.add(step)
+        return done | {target}
+
     def _relu_behind(self, name: str) -> str | None:
         """The ReLU that alone reads a value."""
         if name == self.net.output or len(self.readers[name]) != 1:
             return None
         (reader,) = self.readers[name]
         return reader if isinstance(self.net.nodes[reader].layer, ReLU) else None
+
+    def _behind_relu(self, value: str) -> bool:
+        """Whether a value is what a ReLU hands on."""
+        node = self.net.nodes.get(value)
+        if node is not None and isinstance(node.layer, Flatten):
+            node = self.net.nodes.get(node.inputs[0])
+        return node is not None and isinstance(node.layer, ReLU)
 
     def _channelwise(self, name: str, node: Node) -> bool:
         """Whether a layer can run on strips: all that it reads is there so, and no channel is moved."""
@@ -119,7 +147,10 @@ class Builder:
             },
             self.batch_size,
         )
-        space.arrays[source][...] = np.random.default_rng(0).random(space.arrays[source].shape)
+        rng, given = np.random.default_rng(0), space.arrays[source]
+        given[...] = rng.random(given.shape)
+        if self._behind_relu(node.inputs[0]):
+            given[rng.random(given.shape) < 0.5] = 0  # as many as there are where nothing is known
         for step in tried:
             step.seconds = shortest(step, space)
         best = min(tried, key=lambda step: step.seconds)
@@ -137,6 +168,9 @@ class Builder:
         few = share < FULL and W.shape[1] <= np.iinfo(np.uint16).max
         if self.form == "rows":
             found: list[Affine] = [kinds.DenseRows(name, sources, target, "dense, row by row", W=W, **common)]
+            if self.batch_size <= SINGLE and W.shape[1] <= np.iinfo(np.uint16).max:
+                own = {"kernel": "dense, by columns", "W": by_columns(W)}
+                found.append(kinds.DenseColumns(name, sources, target, **own, **common))
             if self.batch_size > 1:
                 found.append(kinds.ProductRows(name, sources, target, "dense, tiles", W=W, **common))
             if few:

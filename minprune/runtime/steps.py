@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.columns import dense_columns, room
 from ..kernels.gemm import gemm
 from ..kernels.rows import dense_rows, sparse_rows
 from ..kernels.strips import dense_strips, from_strips, sparse_strips, to_strips
 from ..kernels.vectors import BYTES, VECTORS
 from ..layers import Layer
 from ..ops import Array
+from .images import ImagePlan
 
 Call = Callable[[], Any]
 
@@ -121,6 +123,19 @@ class DenseRows(Affine):
 
 
 @dataclass(eq=False)
+class DenseColumns(Affine):
+    """The weights that meet no 0, on a few rows."""
+
+    W: Array = field(default_factory=lambda: np.empty((0, 0, 0)))
+
+    def bind(self, space: Workspace) -> Call:
+        arrays, source, target = space.arrays, self.sources[0], self.target
+        kernel, W, bias, relu = dense_columns[self.W.dtype], self.W, self.bias, self.relu
+        scratch = room(W.shape[1], W.dtype)
+        return lambda: kernel(W, bias, relu, arrays[source], space.count, scratch, arrays[target])
+
+
+@dataclass(eq=False)
 class ProductRows(Affine):
     """All weights, on many rows."""
 
@@ -159,6 +174,26 @@ class LayerRows(Step):
         def call() -> None:
             values = (arrays[source][: space.count] for source in self.sources)
             arrays[self.target][: space.count] = layer.forward(self.own, *values)
+
+        return call
+
+
+@dataclass(eq=False)
+class ImageTiles(Step):
+    """All layers that work on images, tile by tile; from rows to rows. Every workspace has a plan of its own."""
+
+    plan: ImagePlan | None = None
+
+    def bind(self, space: Workspace) -> Call:
+        arrays, target = space.arrays, self.target
+        assert self.plan is not None
+        plan = self.plan.another()
+        (end,) = plan.ends
+        inputs = [(name, f"{name}:rows") for name in plan.inputs]
+
+        def call() -> None:
+            values = {name: arrays[buffer][: space.count] for name, buffer in inputs}
+            plan.forward(values, {end: arrays[target][: space.count]})
 
         return call
 

@@ -1,0 +1,279 @@
+"""The part of a network that works on images, planned once: every layer's kernel, tables and buffers.
+
+    forward:  for tiles of samples:  for parts:              the tile of one layer → the tile of the next
+    backward: for tiles of samples:  for parts, from the end: gradients by parameters are added up over the tiles
+
+What leaves this part of the network (mostly what a Flatten reads) leaves it as rows, and its gradients come back so.
+Everything behind it is left to whoever uses the plan: to a `Program`, or to the tape in training.
+
+Without a way back one tile serves all samples. With it every tile has its own, but for what only a max-pool reads, and
+for the gradients, which all tiles share. That is most of the memory: in LeNet-5, 11,520 of 18,400 numbers a sample.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..kernels import tiles
+from ..kernels.gemm import NOTHING
+from ..kernels.layout import aligned
+from ..kernels.maxima import NOWHERE
+from ..layers import AvgPool2d, BatchNorm, Conv2d, Dropout, GlobalAvgPool2d, Join, MaxPool2d, Pad, PReLU, ReLU
+from ..nn import Graph
+from ..ops import Array
+from ..wiring import Node
+from .parts import AnyLayer, Call, Filters, Largest, Means, Part, Same, Tile
+
+
+class ImagePlan:
+    """The parts of a network that work on images, and where their values lie.
+
+    Attributes
+    ----------
+    parts : list of Part
+        In their order.
+    ends : list of str
+        The values that leave this part of the network.
+    """
+
+    def __init__(self, net: Graph, parts: list[Part], shapes: Mapping[str, tuple[int, ...]], training: bool) -> None:
+        self.net, self.parts, self.shapes, self.training = net, parts, shapes, training
+        self.inside = {part.target for part in parts} | {part.name for part in parts}
+        made = {part.target for part in parts}
+        read = Counter(source for part in parts for source in part.sources)
+        outside = {source for name, node in net.nodes.items() if name not in self.inside for source in node.inputs}
+        self.ends = [part.target for part in parts if part.target in outside or part.target == net.output]
+        self.inputs = [name for name in net.inputs if name in read]
+        self.summed = {value for value in made if read[value] + (value in self.ends) != 1}
+        for part in parts:
+            part.inner = tuple(source for source in part.sources if source in made) if training else ()
+        self.samples = tiles.samples_of(net.dtype)
+        self.grads = {
+            name: np.zeros_like(net.params[name])
+            for part in parts
+            for name in (f"{part.name}.W", f"{part.name}.b")
+            if training and name in net.params
+        }
+        self._shared: dict[str, Array] = {}  # by all tiles
+        self._tiles: list[Tile] = []
+        self._forward: list[list[Call]] = []
+        self._backward: list[list[Call]] = []
+        self._rows: dict[str, Array] = {}
+
+    def another(self) -> ImagePlan:
+        """The same plan with buffers of its own, so that another thread can run it; the packed weights are shared."""
+        return ImagePlan(self.net, self.parts, self.shapes, self.training)
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Take the network's arrays as they are now."""
+        for part in self.parts:
+            part.load(arrays)
+
+    def forward(self, values: Mapping[str, Array], out: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """From the inputs (N, …) to the ends (N, …): in `out`, or where the next call overwrites them."""
+        count = len(values[self.inputs[0]])
+        inputs = {name: np.ascontiguousarray(values[name]).reshape(count, -1) for name in self.inputs}
+        rows = {end: self._room(end, count) if out is None else out[end].reshape(count, -1) for end in self.ends}
+        to, back = tiles.to_tile[self.net.dtype], tiles.from_tile[self.net.dtype]
+        for place, start in enumerate(range(0, count, self.samples)):
+            number = place if self.training else 0  # without a way back one tile serves all samples
+            if number == len(self._tiles):
+                self._add_tile()
+            held = self._tiles[number].values
+            for name, x in inputs.items():
+                to(x, start, as_matrix(held[name]))
+            for call in self._forward[number]:
+                call()
+            for end, x in rows.items():
+                back(as_matrix(held[end]), start, x)
+        return {end: x.reshape(count, *self.shapes[end]) for end, x in rows.items()}
+
+    def backward(self, bars: Mapping[str, Array]) -> dict[str, Array]:
+        """From the gradients by the ends to those by the parameters; the latter are overwritten by the next call."""
+        for grad in self.grads.values():
+            grad[...] = 0
+        count = len(bars[self.ends[0]])
+        rows = {end: np.ascontiguousarray(bars[end]).reshape(count, -1) for end in self.ends}
+        to = tiles.to_tile[self.net.dtype]
+        for number, start in enumerate(range(0, count, self.samples)):
+            held = self._tiles[number].bars
+            for value in self.summed:
+                held[value][...] = 0
+            for end, bar in rows.items():
+                to(bar, start, as_matrix(held[end]))
+            for call in self._backward[number]:
+                call()
+        return self.grads
+
+    def _room(self, end: str, count: int) -> Array:
+        """Room for an end's rows."""
+        if len(self._rows.get(end, ())) < count:
+            self._rows[end] = aligned((count, prod(self.shapes[end])), self.net.dtype)
+        return self._rows[end][:count]
+
+    def _buffer(self, value: str, dtype: Any = None) -> Array:
+        shape = self.shapes[value]
+        spatial = (1,) * (3 - len(shape)) + shape[1:]
+        made = aligned((shape[0], *spatial, self.samples), dtype or self.net.dtype)
+        made[...] = 0
+        return made
+
+    def _add_tile(self) -> None:
+        """Buffers and bound calls for further samples."""
+        forgotten = self._forgotten()
+        values = {name: self._buffer(name) for name in self.inputs}
+        for part in self.parts:
+            value = part.target
+            if value in forgotten and value not in self._shared:
+                self._shared[value] = self._buffer(value)
+            values[value] = self._shared[value] if value in forgotten else self._buffer(value)
+        which = {part.target: self._buffer(part.target, np.uint8) for part in self.parts if isinstance(part, Largest)}
+        if self.training and not self._tiles:
+            self._bars = {part.target: self._buffer(part.target) for part in self.parts}
+        tile = Tile(values, which, self._bars if self.training else {}, self.grads)
+        self._tiles.append(tile)
+        self._forward.append([part.forward(tile) for part in self.parts])
+        self._backward.append([self._bound_back(part, tile) for part in self.parts[::-1]] if self.training else [])
+
+    def _forgotten(self) -> set[str]:
+        """The values that the way back does not look at."""
+        if not self.training:
+            return set()
+        pools = {part.sources[0] for part in self.parts if isinstance(part, Largest) and part.relu}
+        return pools - set(self.ends)
+
+    def _bound_back(self, part: Part, tile: Tile) -> Call:
+        """A part's backward call; where a value is read in several places, what comes from each is added."""
+        several = [source for source in part.inner if source in self.summed]
+        scratch = {source: self._buffer(source) for source in several}
+        call = part.backward(replace(tile, bars=tile.bars | scratch))
+        if not several:
+            return call
+
+        def added() -> None:
+            call()
+            for source, bar in scratch.items():
+                tile.bars[source] += bar
+
+        return added
+
+    def __repr__(self) -> str:
+        return f"<ImagePlan of {len(self.parts)} layers, {self.samples} samples at a time>"
+
+
+def as_matrix(X: Array) -> Array:
+    """View a tile (C, H, W, T) as (C · H · W, T)."""
+    return X.reshape(-1, X.shape[-1])
+
+
+def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], training: bool = False) -> ImagePlan | str:
+    """Plan the layers that work on images, from the inputs as far as they go.
+
+    Parameters
+    ----------
+    net : Graph
+        In float32 or float64.
+    shapes : mapping
+        Of all values; see `Graph.value_shapes`.
+    training : bool
+        Whether gradients will be asked for: then all convolutions must be among the layers, and nothing else with
+        parameters.
+
+    Returns
+    -------
+    ImagePlan or str
+        Or why there is none.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Conv2d(1, 4, 3), mp.ReLU(), mp.MaxPool2d(2), mp.Flatten(), mp.Dense(36, 2))
+    >>> plan = plan_images(net, net.value_shapes({"input": (1, 8, 8)}), training=True)
+    >>> [part.name for part in plan.parts], plan.ends
+    (['conv1', 'maxpool1'], ['maxpool1'])
+    >>> plan_images(mp.Sequential(mp.Dense(3, 2)), {"input": (3,), "dense1": (2,)})
+    'it has no convolution'
+    """
+    if net.dtype not in NOTHING:
+        return f"it holds {net.dtype}, not float32 or float64"
+    readers = Counter(source for node in net.nodes.values() for source in node.inputs)
+    inside: dict[str, Part] = {}
+    there = {name for name in net.inputs if 2 <= len(shapes[name]) <= 3}
+    for name, node in net.nodes.items():
+        if not all(source in there for source in node.inputs) or len(set(node.inputs)) < len(node.inputs):
+            continue
+        made = _part(net, name, node, shapes, inside, readers, training)
+        if made is not None:
+            inside[made.target] = made
+            there.add(name)
+    parts = list(inside.values())
+    convolutions = {name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)}
+    planned = {part.name for part in parts}
+    if not convolutions:
+        return "it has no convolution"
+    if not convolutions & planned or (training and convolutions - planned):
+        return f"{_first_left(net, there)} is not planned"
+    return ImagePlan(net, parts, shapes, training)
+
+
+def _part(
+    net: Graph,
+    name: str,
+    node: Node,
+    shapes: Mapping[str, tuple[int, ...]],
+    inside: dict[str, Part],
+    readers: Mapping[str, int],
+    training: bool,
+) -> Part | None:
+    """The part that computes a node; None where there is none. A ReLU behind a convolution changes the part before."""
+    layer, source = node.layer, node.inputs[0]
+    shape, out, dtype = shapes[source], shapes[name], net.dtype
+    before = inside.get(source)
+    if isinstance(layer, Conv2d):
+        return Filters(name, node, name, shape, out, dtype)
+    if isinstance(layer, ReLU):
+        if isinstance(before, Filters) and not before.relu and readers[source] == 1 and source != net.output:
+            del inside[source]
+            return Filters(before.name, net.nodes[source], name, shapes[before.sources[0]], out, dtype)
+        return Same(name, node)
+    if isinstance(layer, AvgPool2d | GlobalAvgPool2d):
+        return Means(name, node, shape, out, dtype) if _plain(layer) else None
+    if isinstance(layer, MaxPool2d) and prod(layer.kernel) < NOWHERE:
+        clipped = isinstance(before, Filters) and before.relu and readers[source] == 1 and source != net.output
+        if clipped and isinstance(before, Filters):
+            before.open = False
+        return Largest(name, node, clipped, shape, out)
+    return _any_layer(net, name, node, shapes, training)
+
+
+def _plain(layer: Any) -> bool:
+    """Whether a mean has windows of at most two axes."""
+    return not hasattr(layer, "kernel") or len(layer.kernel) <= 2
+
+
+def _any_layer(
+    net: Graph, name: str, node: Node, shapes: Mapping[str, tuple[int, ...]], training: bool
+) -> AnyLayer | None:
+    """A layer that runs as the network has it: entry by entry, or values added or joined."""
+    layer = node.layer
+    own = {short: net.arrays[f"{name}.{short}"] for short in net.array_names[name]}
+    if isinstance(layer, Dropout | Pad) or (own and (training or not isinstance(layer, BatchNorm | PReLU))):
+        return None
+    places = {shapes[value][1:] for value in (*node.inputs, name)}
+    if layer.flow not in ("same", "add", "join") or len(places) > 1:
+        return None
+    if not isinstance(layer, Join) and len({shapes[value] for value in (*node.inputs, name)}) > 1:
+        return None
+    return AnyLayer(name, node, own)
+
+
+def _first_left(net: Graph, there: set[str]) -> str:
+    """The first node that is not planned, with its layer."""
+    name = next(name for name in net.nodes if name not in there)
+    return f"{name} ({type(net.nodes[name].layer).__name__})"
