@@ -101,6 +101,42 @@ def test_the_fastest_kernel_when_tried_is_taken(monkeypatch: pytest.MonkeyPatch)
     assert "dense 2,000,000.0 µs, CSR 1,000,000.0 µs" in chosen[0].why
 
 
+def test_by_columns_is_tried_for_a_few_samples_only() -> None:
+    for batch_size, tried in ((1, True), (8, True), (9, False)):
+        builder = building.Builder(masked_mlp(), "rows", batch_size)
+        found = builder._candidates("dense2", ("relu1:rows",), "dense2:rows", False)
+        assert ("dense, by columns" in [step.kernel for step in found]) == tried
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_by_columns_a_program_computes_what_the_network_does(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "shortest", lambda step, space: 2.0 - (step.kernel == "dense, by columns"))
+    net = masked_mlp(0.5, dtype)
+    steps = building.Builder(net, "rows", 3).build()
+    assert {step.kernel for step in steps} == {"dense, by columns"}
+    x = np.random.default_rng(0).random((7, 70)).astype(dtype)
+    agree(program.Program(net, steps, 3, 1), net, x)
+
+
+def test_kernels_are_tried_on_as_many_zeros_as_a_relu_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    zeros: dict[str, float] = {}
+
+    def look(step: Any, space: Any) -> float:
+        zeros[step.sources[0]] = float((space.arrays[step.sources[0]] == 0).mean())
+        return 1.0
+
+    monkeypatch.setattr(building, "shortest", look)
+    net = mp.Sequential(
+        mp.Dense(900, 900), mp.ReLU(), mp.Dense(900, 900), mp.Sigmoid(), mp.Dense(900, 50), input_shape=(900,)
+    )
+    building.Builder(net, "rows", 1).build()
+    assert zeros.pop("relu1:rows") == pytest.approx(0.5, abs=0.1)
+    assert set(zeros.values()) == {0.0}
+    assert len(zeros) == 2
+    images = mp.Sequential(mp.Conv2d(1, 3, 3), mp.ReLU(), mp.Flatten(), mp.Dense(48, 5), input_shape=(1, 6, 6))
+    assert building.Builder(images, "rows", 1)._behind_relu("flatten1")
+
+
 def test_several_inputs_are_given_as_to_the_network() -> None:
     net = mp.Graph(
         {"h": (mp.Dense(4, 5), "x"), "k": (mp.Dense(3, 5), "w"), "y": (mp.Add(), "h", "k")}, inputs=("x", "w")

@@ -14,7 +14,9 @@ strips     64 sums stay in registers for the whole list
 listed     without a branch: every input is written where the next one belongs, and those that are 0 are overwritten
 
 It is bound by how fast W is read, as `rows.dense_rows` is, and reads as many columns as there are inputs that are not
-0: without zeros it takes 0 to 10 % longer, with half of them 0.6 of the time, with nine tenths 0.2 to 0.3.
+0. Beside that kernel it takes 0.9 to 1.2 times as long without zeros, 0.5 to 0.9 with half of them, and 0.2 to 0.6 with
+nine tenths, the less the larger W is; where then the columns fit into the L2 cache that W does not fit into, a
+twenty-fifth (`bench/columns.py`, AVX-512).
 
 Tried, and slower: CSC, of both the weights and the inputs only what is not 0. The sums cannot stay in registers, each
 weight adds to a y in memory, and a column is over before it is worth it: 300 × 784 with nine tenths of the weights gone
@@ -30,7 +32,7 @@ from numba.extending import register_jitable
 
 from ..ops import Array
 from .keeping import compiled, read, written
-from .strips import COLUMN, aligned, lanes
+from .strips import COLUMN, aligned, lanes, to_strips
 from .walk import VECTORS, walk
 
 
@@ -85,9 +87,7 @@ def by_columns(W: Array) -> Array:
     """
     (J, I), L = W.shape, lanes(W.dtype)  # noqa: E741
     stored = aligned((-(-J // L), I, L), W.dtype)
-    for s, strip in enumerate(stored):
-        own = W[s * L : (s + 1) * L]
-        strip[:, : len(own)] = own.T
+    to_strips[W.dtype](np.ascontiguousarray(W), stored)  # neurons for samples
     return stored
 
 

@@ -169,8 +169,8 @@ class Builder:
         if self.form == "rows":
             found: list[Affine] = [kinds.DenseRows(name, sources, target, "dense, row by row", W=W, **common)]
             if self.batch_size <= SINGLE and W.shape[1] <= np.iinfo(np.uint16).max:
-                own = {"kernel": "dense, by columns", "W": by_columns(W)}
-                found.append(kinds.DenseColumns(name, sources, target, **own, **common))
+                stored = by_columns(W)
+                found.append(kinds.DenseColumns(name, sources, target, "dense, by columns", W=stored, **common))
             if self.batch_size > 1:
                 found.append(kinds.ProductRows(name, sources, target, "dense, tiles", W=W, **common))
             if few:

@@ -174,7 +174,8 @@ class Program:
         """What runs, and why: for every step the kernel, its multiply-adds, the least and the measured time.
 
         The least time is that of a core at its peak, or at the speed of its L2 cache for the weights, whichever is
-        more; the last column is their ratio. Times are for a chunk of up to 128 samples on one thread.
+        more; the last column is their ratio, which inputs that are 0 lift where a layer runs by columns. Times are for
+        a chunk of up to 128 samples on one thread.
         """
         limits = machine(self.net.dtype)
         rows = []
