@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_checks import DENSE, IN_PLACE, KERNELS, WAYS, all_cases, check, check_in_place, check_way, on_columns
+from kernel_checks import DENSE, IN_PLACE, KERNELS, WAYS, all_cases, check, check_in_place, check_way
 
 import minprune as mp
 from minprune import backends
@@ -23,7 +23,7 @@ from minprune.cli import main
 from minprune.errors import MinpruneError
 from minprune.gradcheck import check_op
 from minprune.kernels import cpu, dense, gemm, keeping
-from minprune.kernels.cases import SMALL, Case, bound, cases, layouts
+from minprune.kernels.cases import SMALL, Case, cases, layouts
 from minprune.kernels.cpu import TILES, Target, Tile, choose_tile, target
 from minprune.kernels.dense import matrices
 from minprune.kernels.vectors import TILE, tile_loops
@@ -59,29 +59,6 @@ def test_a_kernel_agrees_with_its_reference_on_every_case(reference: Any, dtype:
 def test_every_way_of_a_program_agrees_with_affine_on_every_case(way: str, dtype: Any) -> None:
     for case in cases(affine, dtype):
         check_way(way, case)
-
-
-@pytest.mark.parametrize("dtype", FLOATS, ids=str)
-@pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0])
-def test_by_columns_only_those_are_read_whose_input_is_not_zero(share: float, dtype: Any) -> None:
-    for N, I, J in ((1, 40, 70), (3, 7, 2), (2, 5, 128)):  # noqa: E741
-        rng = np.random.default_rng(N)
-        x, W, b = (rng.standard_normal(shape).astype(dtype) for shape in ((N, I), (J, I), (J,)))
-        gone = np.arange(I) < share * I
-        x[:, gone] = 0
-        expected = affine(x, W, b)
-        allowed = bound(affine, (x, W, b))
-        W[:, gone] = np.nan
-        assert (np.abs(on_columns(x, W, b) - expected) <= allowed).all()
-        assert (np.abs(on_columns(x, W, b, relu=True) - np.maximum(expected, 0)) <= allowed).all()
-
-
-def test_by_columns_nan_stays_in_its_row_and_passes_the_relu() -> None:
-    x, W, b = np.ones((3, 6), np.float32), np.ones((70, 6), np.float32), np.zeros(70, np.float32)
-    x[1, 4] = np.nan
-    found = on_columns(x, W, b, relu=True)
-    assert np.isnan(found[1]).all()
-    assert (found[[0, 2]] == 6).all()
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)

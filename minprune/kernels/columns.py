@@ -32,7 +32,8 @@ from numba.extending import register_jitable
 
 from ..ops import Array
 from .keeping import compiled, read, written
-from .strips import COLUMN, aligned, lanes, to_strips
+from .storing import COLUMN
+from .strips import aligned, lanes, to_strips
 from .walk import VECTORS, walk
 
 

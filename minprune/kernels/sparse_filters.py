@@ -18,7 +18,8 @@ from ..ops.windows import Sizes, output_size
 from .convolution import both, rows_met
 from .layout import LINE, as_rows, batch_last, floats, with_rows
 from .spans import SPANS, WIDE
-from .sparse_loops import list_kept, sparse_correlate
+from .sparse_loops import sparse_correlate
+from .storing import list_kept
 from .vectors import BYTES
 
 WINDOW, FEW = 2**15, 10  # bytes of a panel that a span may see in a part; weights of a filter that make a part worth it

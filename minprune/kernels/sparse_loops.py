@@ -126,27 +126,3 @@ def sparse_correlate(values, rows, starts, bias, relu, geometry, most, X, scratc
             for row in range(len(Z)):
                 for n in range(samples):
                     Z[row, n0 + n] = spare[row * width + n]
-
-
-@compiled(
-    lambda t: types.void(
-        read(t, 2, "C"), read(types.boolean, 2, "C"), types.UniTuple(INTEGER, 3), written(t, 1), written(ROW, 1),
-        written(INTEGER, 2),
-    )
-)  # fmt: skip
-def list_kept(W, kept, sizes, values, entries, starts):
-    """Store what is kept of W (filters, entries), part by part, and in each filter by filter.
-
-    `sizes` are the filters of a group, the entries of a channel, and the channels of a part. Every weight is written
-    where the next kept one belongs: no branch depends on which are kept.
-    """
-    of_group, K, part = sizes
-    length, n = W.shape[1], 0
-    for p in range(len(starts)):
-        for o in range(len(W)):
-            starts[p, o] = n
-            before = o // of_group * length  # entries are counted from the first channel of all groups
-            for e in range(max(0, p * part * K - before), min(length, (p + 1) * part * K - before)):
-                values[n], entries[n] = W[o, e], before + e
-                n += kept[o, e]
-        starts[p, len(W)] = n

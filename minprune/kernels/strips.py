@@ -30,6 +30,7 @@ from numba.extending import register_jitable
 
 from ..ops import Array
 from .keeping import compiled, read, written
+from .storing import COLUMN, stored
 from .vectors import BYTES, turn
 from .walk import VECTORS, walk
 
@@ -37,7 +38,6 @@ ROWS, HALF = 8, VECTORS // 2  # neurons of a dense layer, and vectors of a strip
 PART = 128  # columns of a sparse layer
 DEPTH = 256  # inputs of a dense one
 PADDED = 16  # the features of a strip are filled up to a multiple of it: whole blocks, whole tiles
-COLUMN = types.uint16
 
 
 def lanes(dtype: Any) -> int:
@@ -187,17 +187,7 @@ class Parts:
     @classmethod
     def of(cls, W: Array, kept: Array, rows: int) -> Parts:
         """Store the kept weights of a matrix (J, I); what else is in their blocks is stored as 0."""
-        J, I = W.shape  # noqa: E741
-        count, parts = -(-J // rows), max(1, -(-I // PART))
-        values, found = np.zeros((count * rows, parts * PART), W.dtype), np.zeros((count * rows, parts * PART), bool)
-        values[:J, :I], found[:J, :I] = np.where(kept, W, 0), kept
-        # (r, R, parts, PART) -> (parts, r, PART, R): in this order they are stored.
-        blocks: Array = values.reshape(count, rows, parts, PART).transpose(2, 0, 3, 1)
-        stored: Array = np.swapaxes(found.reshape(count, rows, parts, PART).any(axis=1), 0, 1)
-        columns = np.nonzero(stored)[2].astype(np.uint16)
-        ends = np.concatenate([[0], stored.sum(axis=2).ravel().cumsum()])
-        offsets = np.stack([ends[part * count : (part + 1) * count + 1] for part in range(parts)]).astype(np.intp)
-        return cls(rows, np.ascontiguousarray(blocks[stored]).reshape(-1), columns, offsets, W.shape)
+        return cls(rows, *stored(W, kept, rows, PART), W.shape)
 
 
 @compiled(lambda t: types.void(read(t, 2, "C"), written(t, 3)))

@@ -17,6 +17,7 @@ import numpy as np
 from ..kernels.columns import dense_columns, room
 from ..kernels.gemm import gemm
 from ..kernels.rows import dense_rows, sparse_rows
+from ..kernels.storing import stored
 from ..kernels.strips import dense_strips, from_strips, sparse_strips, to_strips
 from ..kernels.vectors import BYTES, VECTORS
 from ..layers import Layer
@@ -226,5 +227,5 @@ def panel_room(inputs: int, outputs: int, dtype: Any) -> int:
 
 def csr(W: Array, kept: Array) -> tuple[Array, Array, Array]:
     """Values, columns and offsets for `sparse_rows`."""
-    offsets = np.concatenate([[0], kept.sum(axis=1).cumsum()]).astype(np.intp)
-    return W[kept], np.nonzero(kept)[1].astype(np.uint16), offsets
+    values, columns, offsets = stored(W, kept, 1, max(1, W.shape[1]))
+    return values, columns, offsets[0]
