@@ -160,6 +160,20 @@ def unpool_tile(G, which, sees, lists, alone, bar):
                 z += T
 
 
+@compiled(lambda t: types.void(read(t, 4, "C"), read(t, 4, "C"), written(t, 2), written(t, 2)))
+def effects_tile(a, G, effects, slopes):
+    """Add up a g and g over the places of every channel, for every sample."""
+    effects[:], slopes[:] = 0, 0
+    for c in range(a.shape[0]):
+        effect, slope = effects[c], slopes[c]
+        for y in range(a.shape[1]):
+            for x in range(a.shape[2]):
+                value, g = a[c, y, x], G[c, y, x]
+                for n in range(len(effect)):
+                    effect[n] += value[n] * g[n]
+                    slope[n] += g[n]
+
+
 def vectors_met(place_rows: Array, dtype: Any) -> Array:
     """For every place, and every vector of a tile there: how many numbers behind place 0 it is."""
     lanes = BYTES // np.dtype(dtype).itemsize
