@@ -102,15 +102,6 @@ def correlate_tile_weights(G, X, shape, shifts, at, D, d):
         d[o] += total
 
 
-@compiled(lambda t: types.void(read(t, 4, "C"), INTEGER, INTEGER, written(t, 4)))
-def surround(X, down, along, padded):
-    """Copy images into the middle of padded ones."""
-    rows, columns = X.shape[1], X.shape[2]
-    for c in range(X.shape[0]):
-        for y in range(rows):
-            padded[c, y + down, along : along + columns] = X[c, y]
-
-
 @compiled(lambda t: types.void(read(t, 1, "C"), written(t, 1)))
 def stop_at_zero(a, g):
     """Set g to 0 where the ReLU before a has given 0."""

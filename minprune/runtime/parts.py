@@ -164,16 +164,17 @@ class Filters(Part):
         shifts, at = entry_rows * T, tiles.vectors_met(place_rows, dtype)
         D = tile.grads[f"{self.name}.W"].reshape(-1)
         d = tile.grads[f"{self.name}.b"] if len(self.bias) else NOTHING[dtype]
-        kernel, surround = tiles.correlate_tile_weights[dtype], tiles.surround[dtype]
+        kernel = tiles.correlate_tile_weights[dtype]
         shape = self.groups, self.filters, self.width * prod(w.kernel)
         if not any(w.padding):
             return lambda: kernel(G, X, shape, shifts, at, D, d)
         (down, along), (rows, columns) = w.padding, w.size
         padded = aligned((self.channels, rows + 2 * down, columns + 2 * along, T), dtype)
         padded[...] = 0
+        middle = padded[:, down : down + rows, along : along + columns]
 
         def call() -> None:
-            surround(X, down, along, padded)
+            middle[...] = X
             kernel(G, padded, shape, shifts, at, D, d)
 
         return call
