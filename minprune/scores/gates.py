@@ -13,7 +13,7 @@ What is said here of the loss holds of anything behind the gates: `minprune.scor
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -31,8 +31,6 @@ from .effects import SUMS, effect_sums
 
 if TYPE_CHECKING:
     from ..runtime.plans import Plan
-
-TOGETHER = 256  # samples that a plan takes at a time: their values stay in the caches
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,7 @@ def planned_gradients(context: Context) -> Iterator[dict[str, GateGradients | Ga
     if isinstance(plan, str) or plan.ends != [gated.output]:
         return None
     plan.load(gated.arrays)
-    return _walk(replace(context, batch_size=min(context.batch_size, TOGETHER)), gated, gates, plan)
+    return _walk(context, gated, gates, plan)
 
 
 def _walk(
