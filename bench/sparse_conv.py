@@ -25,7 +25,7 @@ from side_by_side import keep, ratio, spread, take_turns, where
 from minprune.kernels.convolution import conv_kernel
 from minprune.kernels.layout import aligned, batch_last
 from minprune.kernels.sparse_filters import VECTORS, Placed, SparseFilters, correlate_kept
-from minprune.kernels.sparse_loops import sparse_tiles
+from minprune.kernels.sparse_loops import sparse_tile
 from minprune.kernels.vectors import BYTES
 from minprune.kernels.window_cases import Setting, conv_args
 from minprune.ops.windows import offsets
@@ -84,19 +84,26 @@ def torch_calls(x: Any, W: Any, b: Any, memory: Any, s: Setting) -> dict[str, An
 
 
 def on_tiles(placed: Placed, memory: Any, b: Any, expected: Any) -> Any:
-    """Ours on tiles that lie there as they do within a program."""
+    """Ours on tiles that lie there as they do within a program, which puts their padding around them."""
     width = VECTORS * BYTES // FLOAT.itemsize
-    N, rows = memory.shape[-1], memory[..., 0].size
-    X, Y = (aligned((N // width, size * width), FLOAT) for size in (rows, expected[0].size))
-    X[...] = memory.reshape(rows, N // width, width).swapaxes(0, 1).reshape(X.shape)
-    kernel, scratch = sparse_tiles[FLOAT], placed.scratch(VECTORS, padded=False)
+    size, padding, out, steps = placed.geometry
+    tiles, (down, along) = memory.shape[-1] // width, padding
+    X, Y = (aligned((tiles, *shape, width), FLOAT) for shape in (size, (expected.shape[1], *out)))
+    X[...] = np.moveaxis(memory.reshape(*size, tiles, width), -2, 0)
+    padded = aligned((size[0], size[1] + 2 * down, size[2] + 2 * along, width), FLOAT)
+    padded[...] = 0
+    middle = padded[:, down : down + size[1], along : along + size[2]]
+    kernel, sums = sparse_tile[FLOAT], placed.room(VECTORS)
 
     def call() -> None:
-        kernel(*placed.arrays, b, False, placed.geometry, VECTORS, len(X), X, scratch, Y)
+        for tile, result in zip(X, Y, strict=True):
+            if any(padding):
+                middle[...] = tile
+            kernel(*placed.arrays, b, False, out, steps, padded if any(padding) else tile, sums, result)
 
     call()
-    found = Y.reshape(len(Y), -1, width).swapaxes(1, 2).reshape(N, -1)
-    assert np.allclose(found, expected.reshape(N, -1), atol=1e-3)
+    found = np.moveaxis(Y, -1, 1).reshape(expected.shape)
+    assert np.allclose(found, expected, atol=1e-3)
     return call
 
 

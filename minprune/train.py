@@ -29,7 +29,7 @@ from .targets import choose_loss
 from .tensor import Tape, Tensor, apply, backward
 
 if TYPE_CHECKING:
-    from .runtime.images import ImagePlan
+    from .runtime.plans import Plan
 
 
 def loss_and_gradients(
@@ -39,7 +39,7 @@ def loss_and_gradients(
     loss: str,
     training: Training | None = None,
     soft: tuple[Distillation, Array] | None = None,
-    images: ImagePlan | None = None,
+    plan: Plan | None = None,
 ) -> tuple[float, dict[str, Array]]:
     """The mean loss of a batch, and its gradient by every parameter.
 
@@ -57,8 +57,8 @@ def loss_and_gradients(
         With it dropout and batch-norm are in training mode; without it in evaluation mode.
     soft : (Distillation, array (N, K)), optional
         What a teacher answers to these samples, and how much that counts beside the targets.
-    images : ImagePlan, optional
-        Computes the layers that work on images, forwards and backwards; the tape has the others.
+    plan : Plan, optional
+        Computes the layers that it knows, forwards and backwards; the tape has the others.
 
     Returns
     -------
@@ -75,24 +75,24 @@ def loss_and_gradients(
     >>> loss, grads["dense1.W"]
     (0.5, array([[3.]]))
     """
-    tape, values, planned = Tape(), net.take(x), set() if images is None else images.inside
+    tape, values, planned = Tape(), net.take(x), set() if plan is None else plan.inside
     ends: dict[str, Tensor] = {}
-    if images is not None:
-        images.load(net.arrays)
-        ends = {end: tape.watch(rows) for end, rows in images.forward(values).items()}
+    if plan is not None:
+        plan.load(net.arrays)
+        ends = {end: tape.watch(rows) for end, rows in plan.forward(values).items()}
     params = {name: tape.watch(array) for name, array in net.params.items() if name.rpartition(".")[0] not in planned}
     y = net.run({**values, **ends}, {**net.buffers, **params}, training, without=planned)[net.output]
     losses = apply(LOSSES[loss], y, t) if soft is None else soft[0].losses(y, t, soft[1], loss)
     L = apply(Mean, losses)
     bars = backward(L, wrt=[*params.values(), *ends.values()])
     grads = {name: bars[param] for name, param in params.items()}
-    if images is not None:
-        grads |= images.backward({end: bars[tensor] for end, tensor in ends.items()})
+    if plan is not None:
+        grads |= plan.backward({end: bars[tensor] for end, tensor in ends.items()})
     return float(L.value), {name: grads[name] for name in net.params}
 
 
-def plan_for(net: Graph, x: Any, batch_size: int) -> ImagePlan | str:
-    """Plan the layers that work on images, for batches of such x; or why there is no plan, and the tape has them all.
+def plan_for(net: Graph, x: Any, batch_size: int) -> Plan | str:
+    """Plan a training on such x; or why there is no plan, and the tape has all layers.
 
     Raises
     ------
@@ -101,12 +101,13 @@ def plan_for(net: Graph, x: Any, batch_size: int) -> ImagePlan | str:
     """
     if backend() != "numba":
         return f"backend {backend()}"
-    from .runtime.images import plan_images
+    from .runtime.plans import plan_network
 
     first = net.take(rows(x, slice(1)))
-    plan = plan_images(net, net.value_shapes({name: value.shape[1:] for name, value in first.items()}), training=True)
-    if not isinstance(plan, str) and 2 * batch_size < plan.samples:
-        return f"batches of {batch_size} fill less than half a tile of {plan.samples}"
+    shapes = net.value_shapes({name: value.shape[1:] for name, value in first.items()})
+    plan = plan_network(net, shapes, "weights")
+    if not isinstance(plan, str) and plan.images is not None and 2 * batch_size < plan.images.samples:
+        return f"batches of {batch_size} fill less than half a tile of {plan.images.samples}"
     return plan
 
 

@@ -19,6 +19,7 @@ from minprune.kernels.cases import Case
 from minprune.kernels.columns import by_columns, dense_columns, room
 from minprune.kernels.convolution import conv_grad_W_kernel, conv_grad_x_kernel, conv_kernel
 from minprune.kernels.dense import affine_grad_W_kernel, affine_grad_x_kernel, affine_kernel
+from minprune.kernels.effects import effect_sums_kernel
 from minprune.kernels.elementwise import relu_grad_kernel
 from minprune.kernels.leaving import outputs_kernel, sums_kernel
 from minprune.kernels.losses import label_losses_kernel
@@ -47,6 +48,7 @@ from minprune.ops.windows import output_size
 from minprune.optim import adam_step, momentum_step
 from minprune.runtime.parts import Filters, Largest, Means, Tile
 from minprune.runtime.steps import csr
+from minprune.scores.effects import effect_sums
 from minprune.scores.leaving import outputs_without, sums_without
 from minprune.wiring import Node
 
@@ -61,7 +63,12 @@ WINDOWS = {
     avg_pool_grad: avg_pool_grad_kernel,
     relu_grad: relu_grad_kernel,
 }
-TRUTH = {label_losses: label_losses_kernel, sums_without: sums_kernel, outputs_without: outputs_kernel}
+TRUTH = {
+    label_losses: label_losses_kernel,
+    effect_sums: effect_sums_kernel,
+    sums_without: sums_kernel,
+    outputs_without: outputs_kernel,
+}
 KERNELS = DENSE | TRUTH | WINDOWS
 
 

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 import numpy as np
 
 from minprune.kernels.cases import Case
 from minprune.kernels.sparse_filters import SparseFilters, correlate_kept
-from minprune.kernels.sparse_loops import sparse_tiles
+from minprune.kernels.sparse_loops import sparse_tile
 from minprune.kernels.vectors import BYTES
 from minprune.kernels.window_cases import bound
 from minprune.ops.conv import conv
 
 
 def kept_on_tiles(x: Any, filters: Any, b: Any, relu: bool = False, vectors: int = 2) -> Any:
-    """The convolution of images that lie as tiles; what else is in the last tile must not matter."""
+    """The convolution of images that lie as tiles; what else is in the last tile, and in Z, must not matter."""
     placed, width = filters.on(x.shape[2:]), vectors * BYTES // x.itemsize
-    tiles, O, places = -(-len(x) // width), filters.shape[0], prod(placed.out)  # noqa: E741
-    X = np.full((tiles * width, prod(x.shape[1:])), np.nan, x.dtype)
-    X[: len(x)] = x.reshape(len(x), X.shape[1])
-    X = X.reshape(tiles, width, X.shape[1]).swapaxes(1, 2).reshape(tiles, X.shape[1] * width)
-    Y = np.full((tiles, O * places * width), np.nan, x.dtype)
-    bias = np.zeros(O, x.dtype) if b is None else np.ascontiguousarray(b)
-    scratch = placed.scratch(vectors, padded=False)
-    sparse_tiles[x.dtype](
-        *placed.arrays, bias, relu, placed.geometry, vectors, tiles, np.ascontiguousarray(X), scratch, Y
-    )
-    return Y.reshape(tiles, O * places, width).swapaxes(1, 2).reshape(tiles * width, O, *placed.out)[: len(x)]
+    size, padding, out, steps = placed.geometry
+    z = np.empty((len(x), filters.shape[0], *out), x.dtype)
+    bias = np.zeros(z.shape[1], x.dtype) if b is None else np.ascontiguousarray(b)
+    for n in range(0, len(x), width):
+        few = min(width, len(x) - n)
+        X = np.pad(np.full((*size, width), np.nan, x.dtype), ((0, 0), *((p, p) for p in padding), (0, 0)))
+        inside = tuple(slice(p, p + s) for p, s in zip(padding, size[1:], strict=True))
+        X[(slice(None), *inside, slice(0, few))] = np.moveaxis(x[n : n + few].reshape(few, *size), 0, -1)
+        Z = np.full((*z.shape[1:], width), np.nan, x.dtype)
+        sparse_tile[x.dtype](*placed.arrays, bias, relu, out, steps, X, placed.room(vectors), Z)
+        z[n : n + few] = np.moveaxis(Z, -1, 0)[:few]
+    return z.reshape(*z.shape[:2], *placed.out)
 
 
 def check_kept(case: Case, share: float = 0.3) -> None:

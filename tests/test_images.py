@@ -18,6 +18,7 @@ from minprune.models import lenet5
 from minprune.ops.conv import conv
 from minprune.runtime.folding import folded
 from minprune.runtime.images import ImagePlan, plan_images
+from minprune.runtime.plans import Plan, plan_network
 from minprune.runtime.steps import ImageTiles
 from minprune.tensor import Tape, backward
 from minprune.train import loss_and_gradients, plan_for
@@ -25,8 +26,8 @@ from minprune.train import loss_and_gradients, plan_for
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-def planned(net: mp.Graph, training: bool = True) -> ImagePlan | str:
-    return plan_images(net, net.value_shapes(net.input_shapes or {}), training)
+def planned(net: mp.Graph, back: str = "weights") -> ImagePlan | str:
+    return plan_images(net, net.value_shapes(net.input_shapes or {}), back)
 
 
 def small_lenet(dtype: Any = np.float32) -> mp.Graph:
@@ -146,11 +147,13 @@ def test_where_there_is_no_plan_it_is_said_why(net: mp.Graph, why: str) -> None:
 def test_gradients_by_a_plan_are_those_of_the_tape_whatever_the_loss() -> None:
     net, rng = small_lenet(np.float64), np.random.default_rng(0)
     x, t = rng.standard_normal((20, 1, 16, 16)), rng.standard_normal((20, 10))
-    plan = planned(net)
-    assert isinstance(plan, ImagePlan)
+    with mp.backend("numba"):
+        plan = plan_for(net, x, 20)
+    assert isinstance(plan, Plan)
+    assert plan.ends == ["dense2"]
     for loss in ("mse", "half_squared_error"):
         expected = loss_and_gradients(net, x, t, loss)
-        found = loss_and_gradients(net, x, t, loss, images=plan)
+        found = loss_and_gradients(net, x, t, loss, plan=plan)
         assert found[0] == pytest.approx(expected[0], rel=1e-12)
         assert list(found[1]) == list(expected[1])
         for name, grad in expected[1].items():
@@ -161,11 +164,13 @@ def test_dropout_and_batch_norm_behind_the_planned_layers_train_as_on_the_tape()
     layers = mp.Conv2d(1, 3, 3), mp.ReLU(), mp.Flatten(), mp.Dropout(0.5), mp.Dense(12, 5), mp.BatchNorm(5)
     nets = [mp.Sequential(*layers, input_shape=(1, 4, 4), rng=0, dtype=np.float64) for _ in range(2)]
     x, t = np.random.default_rng(0).standard_normal((18, 1, 4, 4)), np.arange(18) % 5
-    plan = planned(nets[1])
-    assert isinstance(plan, ImagePlan)
+    with mp.backend("numba"):
+        whole = plan_network(nets[1], nets[1].value_shapes({"input": (1, 4, 4)}), "weights")
+    assert isinstance(whole, Plan)
+    assert whole.ends == ["flatten1"]
     found = [
-        loss_and_gradients(net, x, t, "cross_entropy", Training(np.random.default_rng(3)), images=images)
-        for net, images in zip(nets, (None, plan), strict=True)
+        loss_and_gradients(net, x, t, "cross_entropy", Training(np.random.default_rng(3)), plan=plan)
+        for net, plan in zip(nets, (None, whole), strict=True)
     ]
     assert found[0][0] == pytest.approx(found[1][0], rel=1e-12)
     for name, grad in found[0][1].items():
@@ -179,9 +184,9 @@ def test_fit_plans_under_numba_and_says_so() -> None:
     x, y = rng.random((70, 1, 16, 16), dtype=np.float32), rng.integers(0, 10, 70)
     settings: dict[str, Any] = {"epochs": 1, "batch_size": 32, "progress": False}
     with mp.backend("numba"):
-        assert mp.fit(small_lenet(), (x, y), **settings).plan.startswith("<ImagePlan of 4 layers")
+        assert mp.fit(small_lenet(), (x, y), **settings).plan == "<Plan: 4 on images, 3 on rows, as far as dense2>"
         assert mp.fit(small_lenet(), (x, y), **settings | {"batch_size": 4}).plan.startswith("batches of 4 fill")
-        assert "no convolution" in str(plan_for(mp.Sequential(mp.Dense(3, 2)), np.ones((2, 3), np.float32), 32))
+        assert plan_for(mp.Sequential(mp.Dropout(0.5), mp.Dense(3, 2)), x[:, 0, 0, :3], 32) == "no layer is known"
     with mp.backend("numpy"):
         assert mp.fit(small_lenet(), (x, y), **settings).plan == "backend numpy"
 

@@ -116,7 +116,7 @@ class SparseFilters:
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """Sparse filters on images of one size: what `sparse_tiles` and `sparse_correlate` are given.
+    """Sparse filters on images of one size: what `sparse_tile` and `sparse_correlate` are given.
 
     Attributes
     ----------
@@ -133,15 +133,11 @@ class Placed:
     geometry: tuple[Sizes, Sizes, Sizes, Sizes]
     out: Sizes
 
-    def scratch(self, vectors: int, *, padded: bool) -> tuple[Array, Array]:
-        """Memory for a panel of so many vectors of samples, if there is padding or it is asked for; and for sums."""
-        size, padding, *_ = self.geometry
+    def room(self, vectors: int) -> Array:
+        """Memory for the sums of a span of so many vectors."""
         values, _, starts = self.arrays
-        padded = padded or any(padding)
-        panel = prod(s + 2 * p for s, p in zip(size, (0, *padding), strict=True)) if padded else 0
-        width = vectors * BYTES // values.itemsize
-        sums = (starts.shape[1] - 1) * SPANS[0] * width
-        return np.empty(panel * width + LINE, values.dtype), np.empty(sums + LINE, values.dtype)
+        sums = (starts.shape[1] - 1) * SPANS[0] * vectors * BYTES // values.itemsize
+        return np.empty(sums + LINE, values.dtype)
 
 
 def channels_together(kernel: Sizes, moves: tuple[Sizes, Sizes, Sizes], share: float) -> int:
@@ -203,6 +199,8 @@ def correlate_kept(x: Array, filters: SparseFilters, b: Array | None = None, rel
     vectors = -(-len(x) * x.itemsize // BYTES)
     most = max(1, vectors if vectors <= WIDE else VECTORS)
     spare = len(Z) * most * BYTES // x.itemsize if len(x) * x.itemsize % (most * BYTES) else 0
-    scratch = *placed.scratch(most, padded=True), np.empty(spare + LINE, x.dtype)
+    size, padding, *_ = placed.geometry
+    panel = prod(s + 2 * p for s, p in zip(size, (0, *padding), strict=True)) * most * BYTES // x.itemsize
+    scratch = np.empty(panel + LINE, x.dtype), placed.room(most), np.empty(spare + LINE, x.dtype)
     sparse_correlate[x.dtype](*placed.arrays, bias, relu, placed.geometry, most, as_rows(with_rows(x)), scratch, Z)
     return z

@@ -1,7 +1,7 @@
 """Convolution with filters of which weights are gone, here and there: only the kept ones are read and multiplied.
 
     for tiles of samples:                         two or three vectors at a time
-        pack the tile as a panel, zeros around:   or read it where it lies so already
+        pack the tile as a panel, zeros around:   or read it where it lies so already (`sparse_tile`)
         for spans of places:                      8 beside each other, or what is left of a row
             for parts of the channels:            what a span sees of them stays in the L1 cache
                 for filters:                      `spans.span`, with the filter's weights in the part
@@ -64,43 +64,19 @@ def span_tile(panel, vectors, filters, bias, relu, out, steps, sums, Y, at, down
             x += places
 
 
-@register_jitable
-def surround(images, width, size, padding, panel):
-    """Copy a tile of images of `size` (channels, rows, columns) into a panel, with zeros around them."""
-    (channels, rows, columns), (down, along) = size, padding
-    wide, piece, beside = (columns + 2 * along) * width, columns * width, along * width
-    for c in range(channels):
-        for y in range(-down, rows + down):
-            line = panel[(c * (rows + 2 * down) + y + down) * wide :]
-            if 0 <= y < rows:
-                at = (c * rows + y) * piece
-                line[:beside] = 0
-                line[beside : beside + piece] = images[at : at + piece]
-                line[beside + piece : wide] = 0
-            else:
-                line[:wide] = 0
-
-
 @compiled(
     lambda t: types.void(
-        read(t, 1, "C"), *FILTERS, read(t, 1, "C"), types.boolean, GEOMETRY, INTEGER, INTEGER,
-        read(t, 2, "C"), types.UniTuple(written(t, 1), 2), written(t, 2),
+        read(t, 1, "C"), *FILTERS, read(t, 1, "C"), types.boolean, *[types.UniTuple(INTEGER, 2)] * 2,
+        read(t, 4, "C"), written(t, 1), written(t, 4),
     )
 )  # fmt: skip
-def sparse_tiles(values, rows, starts, bias, relu, geometry, vectors, tiles, X, scratch, Y):
-    """Y[t] = bias + the filters on X[t], for so many tiles: each [channel][place][sample], as one row.
-
-    The scratch memory is a panel, where tiles are copied to if there is padding, and room for a span's sums.
-    """
-    size, padding, out, steps = geometry
-    width = vectors * (BYTES // Y.itemsize)
-    panel, sums = from_line(scratch[0]), from_line(scratch[1])
-    padded = padding[0] > 0 or padding[1] > 0
-    for t in range(tiles):
-        if padded:
-            surround(X[t], width, size, padding, panel)
-        seen = panel if padded else X[t]
-        span_tile(seen, vectors, (values, rows, starts), bias, relu, out, steps, sums, Y[t], 0, width)
+def sparse_tile(values, rows, starts, bias, relu, out, steps, X, sums, Z):
+    """Z (O, H, W, T) = bias + the filters on X (C, H, W, T), with its padding, for all samples of a tile."""
+    vectors = Z.shape[3] // (BYTES // Z.itemsize)
+    # fmt: off
+    span_tile(X.reshape(-1), vectors, (values, rows, starts), bias, relu, out, steps, from_line(sums), Z.reshape(-1),
+              0, Z.shape[3])
+    # fmt: on
 
 
 @compiled(

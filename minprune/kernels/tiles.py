@@ -102,15 +102,6 @@ def correlate_tile_weights(G, X, shape, shifts, at, D, d):
         d[o] += total
 
 
-@compiled(lambda t: types.void(read(t, 4, "C"), INTEGER, INTEGER, written(t, 4)))
-def surround(X, down, along, padded):
-    """Copy images into the middle of padded ones."""
-    rows, columns = X.shape[1], X.shape[2]
-    for c in range(X.shape[0]):
-        for y in range(rows):
-            padded[c, y + down, along : along + columns] = X[c, y]
-
-
 @compiled(lambda t: types.void(read(t, 1, "C"), written(t, 1)))
 def stop_at_zero(a, g):
     """Set g to 0 where the ReLU before a has given 0."""
@@ -158,6 +149,20 @@ def unpool_tile(G, which, sees, lists, alone, bar):
                     base = c * ahead
                 hand_back(gradients, chosen, z, panel, base, lines, picks, count, alone)
                 z += T
+
+
+@compiled(lambda t: types.void(read(t, 4, "C"), read(t, 4, "C"), written(t, 2), written(t, 2)))
+def effects_tile(a, G, effects, slopes):
+    """Add up a g and g over the places of every channel, for every sample."""
+    effects[:], slopes[:] = 0, 0
+    for c in range(a.shape[0]):
+        effect, slope = effects[c], slopes[c]
+        for y in range(a.shape[1]):
+            for x in range(a.shape[2]):
+                value, g = a[c, y, x], G[c, y, x]
+                for n in range(len(effect)):
+                    effect[n] += value[n] * g[n]
+                    slope[n] += g[n]
 
 
 def vectors_met(place_rows: Array, dtype: Any) -> Array:

@@ -28,7 +28,7 @@ from ..layers import AvgPool2d, BatchNorm, Conv2d, Dropout, GlobalAvgPool2d, Joi
 from ..nn import Graph
 from ..ops import Array
 from ..wiring import Node
-from .parts import AnyLayer, Call, Filters, Largest, Means, Part, Same, Tile
+from .parts import AnyLayer, Call, Filters, Largest, Means, Part, Same, Tile, TileGate, is_open, wanted
 
 
 class ImagePlan:
@@ -42,8 +42,8 @@ class ImagePlan:
         The values that leave this part of the network.
     """
 
-    def __init__(self, net: Graph, parts: list[Part], shapes: Mapping[str, tuple[int, ...]], training: bool) -> None:
-        self.net, self.parts, self.shapes, self.training = net, parts, shapes, training
+    def __init__(self, net: Graph, parts: list[Part], shapes: Mapping[str, tuple[int, ...]], back: str = "") -> None:
+        self.net, self.parts, self.shapes, self.back = net, parts, shapes, back
         self.inside = {part.target for part in parts} | {part.name for part in parts}
         made = {part.target for part in parts}
         read = Counter(source for part in parts for source in part.sources)
@@ -51,24 +51,28 @@ class ImagePlan:
         self.ends = [part.target for part in parts if part.target in outside or part.target == net.output]
         self.inputs = [name for name in net.inputs if name in read]
         self.summed = {value for value in made if read[value] + (value in self.ends) != 1}
+        self.wanted = wanted(parts, back)
         for part in parts:
-            part.inner = tuple(source for source in part.sources if source in made) if training else ()
+            part.inner = tuple(source for source in part.sources if source in self.wanted)
         self.samples = tiles.samples_of(net.dtype)
         self.grads = {
             name: np.zeros_like(net.params[name])
             for part in parts
             for name in (f"{part.name}.W", f"{part.name}.b")
-            if training and name in net.params
+            if back == "weights" and name in net.params
         }
+        self._gates = [part.target for part in parts if isinstance(part, TileGate)]
         self._shared: dict[str, Array] = {}  # by all tiles
+        self._bars: dict[str, Array] = {}
         self._tiles: list[Tile] = []
         self._forward: list[list[Call]] = []
         self._backward: list[list[Call]] = []
         self._rows: dict[str, Array] = {}
+        self.seen: dict[str, tuple[Array, Array]] = {}  # by gates: their effects and slopes, (N, C)
 
     def another(self) -> ImagePlan:
         """The same plan with buffers of its own, so that another thread can run it; the packed weights are shared."""
-        return ImagePlan(self.net, self.parts, self.shapes, self.training)
+        return ImagePlan(self.net, self.parts, self.shapes, self.back)
 
     def load(self, arrays: Mapping[str, Array]) -> None:
         """Take the network's arrays as they are now."""
@@ -82,7 +86,7 @@ class ImagePlan:
         rows = {end: self._room(end, count) if out is None else out[end].reshape(count, -1) for end in self.ends}
         to, back = tiles.to_tile[self.net.dtype], tiles.from_tile[self.net.dtype]
         for place, start in enumerate(range(0, count, self.samples)):
-            number = place if self.training else 0  # without a way back one tile serves all samples
+            number = place if self.back else 0  # without a way back one tile serves all samples
             if number == len(self._tiles):
                 self._add_tile()
             held = self._tiles[number].values
@@ -95,21 +99,34 @@ class ImagePlan:
         return {end: x.reshape(count, *self.shapes[end]) for end, x in rows.items()}
 
     def backward(self, bars: Mapping[str, Array]) -> dict[str, Array]:
-        """From the gradients by the ends to those by the parameters; the latter are overwritten by the next call."""
+        """From the gradients by the ends to those by the parameters; the latter are overwritten by the next call.
+
+        What the gates have seen is then in `seen`, and overwritten likewise.
+        """
         for grad in self.grads.values():
             grad[...] = 0
         count = len(bars[self.ends[0]])
-        rows = {end: np.ascontiguousarray(bars[end]).reshape(count, -1) for end in self.ends}
-        to = tiles.to_tile[self.net.dtype]
+        self.seen = {name: self._seen_room(name, count) for name in self._gates}
+        rows = {end: np.ascontiguousarray(bars[end]).reshape(count, -1) for end in self.ends if end in self.wanted}
+        to, back = tiles.to_tile[self.net.dtype], tiles.from_tile[self.net.dtype]
         for number, start in enumerate(range(0, count, self.samples)):
             held = self._tiles[number].bars
-            for value in self.summed:
+            for value in self.summed & self.wanted:
                 held[value][...] = 0
             for end, bar in rows.items():
                 to(bar, start, as_matrix(held[end]))
             for call in self._backward[number]:
                 call()
+            for name, (effects, slopes) in self.seen.items():
+                tile = self._tiles[number]
+                back(tile.seen[name][0], start, effects)
+                back(tile.seen[name][1], start, slopes)
         return self.grads
+
+    def _seen_room(self, gate: str, count: int) -> tuple[Array, Array]:
+        """Room for what a gate sees."""
+        shape = count, self.shapes[gate][0]
+        return aligned(shape, self.net.dtype), aligned(shape, self.net.dtype)
 
     def _room(self, end: str, count: int) -> Array:
         """Room for an end's rows."""
@@ -126,24 +143,32 @@ class ImagePlan:
 
     def _add_tile(self) -> None:
         """Buffers and bound calls for further samples."""
-        forgotten = self._forgotten()
-        values = {name: self._buffer(name) for name in self.inputs}
+        forgotten, first = self._forgotten(), not self._tiles
+        tile = Tile({name: self._buffer(name) for name in self.inputs}, {}, self._bars, self.grads)
         for part in self.parts:
-            value = part.target
-            if value in forgotten and value not in self._shared:
-                self._shared[value] = self._buffer(value)
-            values[value] = self._shared[value] if value in forgotten else self._buffer(value)
-        which = {part.target: self._buffer(part.target, np.uint8) for part in self.parts if isinstance(part, Largest)}
-        if self.training and not self._tiles:
-            self._bars = {part.target: self._buffer(part.target) for part in self.parts}
-        tile = Tile(values, which, self._bars if self.training else {}, self.grads)
+            value, source = part.target, part.sources[0]
+            if isinstance(part, TileGate):
+                tile.values[value] = tile.values[source]
+                tile.seen[value] = self._matrix(value), self._matrix(value)
+            elif value in forgotten:
+                tile.values[value] = self._shared[value] = self._shared.get(value, self._buffer(value))
+            else:
+                tile.values[value] = self._buffer(value)
+            if isinstance(part, Largest):
+                tile.which[value] = self._buffer(value, np.uint8)
+            if first and value in self.wanted:
+                self._bars[value] = self._buffer(value)
         self._tiles.append(tile)
         self._forward.append([part.forward(tile) for part in self.parts])
-        self._backward.append([self._bound_back(part, tile) for part in self.parts[::-1]] if self.training else [])
+        passed = [part for part in self.parts[::-1] if part.target in self.wanted]
+        self._backward.append([self._bound_back(part, tile) for part in passed])
+
+    def _matrix(self, gate: str) -> Array:
+        return aligned((self.shapes[gate][0], self.samples), self.net.dtype)
 
     def _forgotten(self) -> set[str]:
         """The values that the way back does not look at."""
-        if not self.training:
+        if not self.back:
             return set()
         pools = {part.sources[0] for part in self.parts if isinstance(part, Largest) and part.relu}
         return pools - set(self.ends)
@@ -172,7 +197,7 @@ def as_matrix(X: Array) -> Array:
     return X.reshape(-1, X.shape[-1])
 
 
-def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], training: bool = False) -> ImagePlan | str:
+def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str = "") -> ImagePlan | str:
     """Plan the layers that work on images, from the inputs as far as they go.
 
     Parameters
@@ -181,9 +206,9 @@ def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], training: boo
         In float32 or float64.
     shapes : mapping
         Of all values; see `Graph.value_shapes`.
-    training : bool
-        Whether gradients will be asked for: then all convolutions must be among the layers, and nothing else with
-        parameters.
+    back : {"", "weights", "gates"}
+        Which gradients will be asked for. With any, all convolutions must be among the layers; with those by weights,
+        nothing else that has parameters.
 
     Returns
     -------
@@ -194,7 +219,7 @@ def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], training: boo
     --------
     >>> import minprune as mp
     >>> net = mp.Sequential(mp.Conv2d(1, 4, 3), mp.ReLU(), mp.MaxPool2d(2), mp.Flatten(), mp.Dense(36, 2))
-    >>> plan = plan_images(net, net.value_shapes({"input": (1, 8, 8)}), training=True)
+    >>> plan = plan_images(net, net.value_shapes({"input": (1, 8, 8)}), back="weights")
     >>> [part.name for part in plan.parts], plan.ends
     (['conv1', 'maxpool1'], ['maxpool1'])
     >>> plan_images(mp.Sequential(mp.Dense(3, 2)), {"input": (3,), "dense1": (2,)})
@@ -208,7 +233,7 @@ def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], training: boo
     for name, node in net.nodes.items():
         if not all(source in there for source in node.inputs) or len(set(node.inputs)) < len(node.inputs):
             continue
-        made = _part(net, name, node, shapes, inside, readers, training)
+        made = _part(net, name, node, shapes, inside, readers, back)
         if made is not None:
             inside[made.target] = made
             there.add(name)
@@ -217,9 +242,9 @@ def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], training: boo
     planned = {part.name for part in parts}
     if not convolutions:
         return "it has no convolution"
-    if not convolutions & planned or (training and convolutions - planned):
+    if not convolutions & planned or (back and convolutions - planned):
         return f"{_first_left(net, there)} is not planned"
-    return ImagePlan(net, parts, shapes, training)
+    return ImagePlan(net, parts, shapes, back)
 
 
 def _part(
@@ -229,7 +254,7 @@ def _part(
     shapes: Mapping[str, tuple[int, ...]],
     inside: dict[str, Part],
     readers: Mapping[str, int],
-    training: bool,
+    back: str,
 ) -> Part | None:
     """The part that computes a node; None where there is none. A ReLU behind a convolution changes the part before."""
     layer, source = node.layer, node.inputs[0]
@@ -249,7 +274,9 @@ def _part(
         if clipped and isinstance(before, Filters):
             before.open = False
         return Largest(name, node, clipped, shape, out)
-    return _any_layer(net, name, node, shapes, training)
+    if back == "gates" and is_open(net, name):
+        return TileGate(name, node)
+    return _any_layer(net, name, node, shapes, back)
 
 
 def _plain(layer: Any) -> bool:
@@ -257,13 +284,11 @@ def _plain(layer: Any) -> bool:
     return not hasattr(layer, "kernel") or len(layer.kernel) <= 2
 
 
-def _any_layer(
-    net: Graph, name: str, node: Node, shapes: Mapping[str, tuple[int, ...]], training: bool
-) -> AnyLayer | None:
+def _any_layer(net: Graph, name: str, node: Node, shapes: Mapping[str, tuple[int, ...]], back: str) -> AnyLayer | None:
     """A layer that runs as the network has it: entry by entry, or values added or joined."""
     layer = node.layer
     own = {short: net.arrays[f"{name}.{short}"] for short in net.array_names[name]}
-    if isinstance(layer, Dropout | Pad) or (own and (training or not isinstance(layer, BatchNorm | PReLU))):
+    if isinstance(layer, Dropout | Pad) or (own and (back == "weights" or not isinstance(layer, BatchNorm | PReLU))):
         return None
     places = {shapes[value][1:] for value in (*node.inputs, name)}
     if layer.flow not in ("same", "add", "join") or len(places) > 1:

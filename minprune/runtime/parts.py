@@ -8,7 +8,7 @@ up before. Its backward call puts the gradient by what it reads into `Tile.bars`
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -21,7 +21,8 @@ from ..kernels.filters import height_for
 from ..kernels.gemm import NOTHING
 from ..kernels.layout import aligned, seen, seen_by, with_rows
 from ..kernels.pooling import stand_alone
-from ..layers import Conv2d, Layer
+from ..layers import Conv2d, Gate, Layer
+from ..nn import Graph
 from ..ops import Array
 from ..ops.windows import Sizes
 from ..tensor import Tape, Tensor, backward
@@ -41,12 +42,15 @@ class Tile:
         What max-pools took.
     bars, grads : dict
         Gradients by values, and by parameters, which all tiles share.
+    seen : dict
+        What gates saw: Σ a g and Σ g over places, (C, T) each.
     """
 
     values: dict[str, Array]
     which: dict[str, Array]
     bars: dict[str, Array]
     grads: dict[str, Array] = field(default_factory=dict)
+    seen: dict[str, tuple[Array, Array]] = field(default_factory=dict)
 
 
 class Part(ABC):
@@ -137,14 +141,15 @@ class Filters(Part):
     def backward(self, tile: Tile) -> Call:
         Z, G = tile.values[self.target], tile.bars[self.target]
         stop, flat = tiles.stop_at_zero[G.dtype], (Z.reshape(-1), G.reshape(-1))
-        by_W, by_x = self._by_weights(tile, G), None
+        by_W, by_x = self._by_weights(tile, G) if tile.grads else None, None
         if self.inner:
             by_x = self.turned.bind(G, self.windows.backward, NOTHING[G.dtype], False, tile.bars[self.sources[0]])
 
         def call() -> None:
             if self.open:
                 stop(*flat)
-            by_W()
+            if by_W is not None:
+                by_W()
             if by_x is not None:
                 by_x()
 
@@ -159,16 +164,17 @@ class Filters(Part):
         shifts, at = entry_rows * T, tiles.vectors_met(place_rows, dtype)
         D = tile.grads[f"{self.name}.W"].reshape(-1)
         d = tile.grads[f"{self.name}.b"] if len(self.bias) else NOTHING[dtype]
-        kernel, surround = tiles.correlate_tile_weights[dtype], tiles.surround[dtype]
+        kernel = tiles.correlate_tile_weights[dtype]
         shape = self.groups, self.filters, self.width * prod(w.kernel)
         if not any(w.padding):
             return lambda: kernel(G, X, shape, shifts, at, D, d)
         (down, along), (rows, columns) = w.padding, w.size
         padded = aligned((self.channels, rows + 2 * down, columns + 2 * along, T), dtype)
         padded[...] = 0
+        middle = padded[:, down : down + rows, along : along + columns]
 
         def call() -> None:
-            surround(X, down, along, padded)
+            middle[...] = X
             kernel(G, padded, shape, shifts, at, D, d)
 
         return call
@@ -279,6 +285,42 @@ class AnyLayer(Part):
                 bar[...] = found[tensor]
 
         return call
+
+
+class TileGate(Part):
+    """An open gate, which remembers what goes through it; its target is its source."""
+
+    def __init__(self, name: str, node: Any) -> None:
+        super().__init__(name, node.inputs, name)
+
+    def forward(self, tile: Tile) -> Call:
+        return lambda: None
+
+    def backward(self, tile: Tile) -> Call:
+        a, G, seen = tile.values[self.target], tile.bars[self.target], tile.seen[self.target]
+        kernel, bar = tiles.effects_tile[G.dtype], tile.bars[self.sources[0]] if self.inner else None
+
+        def call() -> None:
+            kernel(a, G, *seen)
+            if bar is not None:
+                bar[...] = G
+
+        return call
+
+
+def wanted(parts: Iterable[Any], back: str, start: Set[str] = frozenset()) -> set[str]:
+    """The values by which a gradient is wanted: for weights all, for gates those that come from one, or from start."""
+    found = set(start)
+    for part in parts:
+        gate = isinstance(part, TileGate) or getattr(part, "gate", False)
+        if back == "weights" or (back == "gates" and (gate or found & set(part.sources))):
+            found.add(part.target)
+    return found - start
+
+
+def is_open(net: Graph, name: str) -> bool:
+    """Whether a node is a gate that lets everything through."""
+    return isinstance(net.nodes[name].layer, Gate) and bool((net.arrays[f"{name}.m"] == 1).all())
 
 
 def as_image(X: Array) -> Array:
