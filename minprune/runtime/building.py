@@ -7,7 +7,6 @@ when they were tried on this machine; and of the two programs the faster one is 
 from __future__ import annotations
 
 from math import prod
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,12 @@ from ..ops import Array
 from ..wiring import Node
 from . import steps as kinds
 from .images import ImagePlan
+from .kept import seconds
 from .steps import Affine, Step, Workspace
 
 FULL = 0.8  # of the weights kept: above, no sparse kernel is tried
 BLOCKS = (1, 4, 16)  # rows of a block
 SINGLE = 8  # samples that are worth going through one by one, if their zeros save something
-ROUNDS = 5
 
 
 class Builder:
@@ -71,11 +70,13 @@ class Builder:
             if isinstance(self.net.nodes[reader].layer, Flatten):
                 target = reader
         macs = sum(self.net.nodes[name].layer.macs(self.shapes[name]) for name in done)
+        macs -= sum(part.saved for part in plan.parts)
         nbytes = sum(array.nbytes for name, array in self.net.arrays.items() if name.rpartition(".")[0] in done)
         sources = tuple(f"{name}:rows" for name in plan.inputs)
         name = f"{plan.parts[0].name} … {target}"
         step = kinds.ImageTiles(name, sources, f"{target}:rows", "tiles", "", macs, nbytes, plan)
-        step.why = f"{len(plan.parts)} layers, {plan.samples} samples at a time through all of them"
+        how = f"{len(plan.parts)} layers, {plan.samples} samples at a time through all of them"
+        step.why = "; ".join([how, *(part.why for part in plan.parts if part.why)])
         self.add(step)
         return done | {target}
 
@@ -198,11 +199,4 @@ def buffer(shape: tuple[int, ...], form: str, count: int, dtype: Any) -> Array:
 
 def shortest(step: Step, space: Workspace) -> float:
     """The shortest of a few calls' times, in seconds."""
-    call = step.bind(space)
-    call()
-    times = []
-    for _ in range(ROUNDS):
-        start = perf_counter()
-        call()
-        times.append(perf_counter() - start)
-    return min(times)
+    return seconds(step.bind(space))

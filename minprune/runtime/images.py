@@ -28,6 +28,7 @@ from ..layers import AvgPool2d, BatchNorm, Conv2d, Dropout, GlobalAvgPool2d, Joi
 from ..nn import Graph
 from ..ops import Array
 from ..wiring import Node
+from .kept import KeptFilters
 from .parts import AnyLayer, Call, Filters, Largest, Means, Part, Same, Tile, TileGate, is_open, wanted
 
 
@@ -260,12 +261,13 @@ def _part(
     layer, source = node.layer, node.inputs[0]
     shape, out, dtype = shapes[source], shapes[name], net.dtype
     before = inside.get(source)
+    filters = Filters if back else KeptFilters
     if isinstance(layer, Conv2d):
-        return Filters(name, node, name, shape, out, dtype)
+        return filters(name, node, name, shape, out, dtype)
     if isinstance(layer, ReLU):
         if isinstance(before, Filters) and not before.relu and readers[source] == 1 and source != net.output:
             del inside[source]
-            return Filters(before.name, net.nodes[source], name, shapes[before.sources[0]], out, dtype)
+            return filters(before.name, net.nodes[source], name, shapes[before.sources[0]], out, dtype)
         return Same(name, node)
     if isinstance(layer, AvgPool2d | GlobalAvgPool2d):
         return Means(name, node, shape, out, dtype) if _plain(layer) else None

@@ -54,7 +54,14 @@ class Tile:
 
 
 class Part(ABC):
-    """One layer; `sources` and `target` are names of values."""
+    """One layer; `sources` and `target` are names of values.
+
+    Where several kernels were tried, `why` has their times; `saved` are the multiply-adds of the layer, for a sample,
+    that are not done.
+    """
+
+    why = ""
+    saved = 0
 
     def __init__(self, name: str, sources: tuple[str, ...], target: str) -> None:
         self.name, self.sources, self.target = name, sources, target
