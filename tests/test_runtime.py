@@ -108,6 +108,15 @@ def test_by_columns_is_tried_for_a_few_samples_only() -> None:
         assert ("dense, by columns" in [step.kernel for step in found]) == tried
 
 
+@pytest.mark.parametrize(("seconds", "taken"), [(1.05, "dense, by columns"), (1.2, "dense, row by row")])
+def test_by_columns_is_taken_unless_it_is_a_tenth_slower(
+    seconds: float, taken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(building, "shortest", lambda step, space: seconds if "columns" in step.kernel else 1.0)
+    steps = building.Builder(mlp(20, (30,), 7), "rows", 1).build()
+    assert {step.kernel for step in steps} == {taken}
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_by_columns_a_program_computes_what_the_network_does(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(building, "shortest", lambda step, space: 2.0 - (step.kernel == "dense, by columns"))
