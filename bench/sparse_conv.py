@@ -8,7 +8,7 @@ images that have their samples side by side, which is what they like best: makin
 turning the result into images is not asked of them. Ours and our dense one get and give images with the samples side by
 side, as from layer to layer; `on tiles` is ours where the images lie as tiles already, as within a program. Building
 the format is outside the timer; how long it takes is the last column, beside scipy's. "Pays from" is where the line
-between two measured ratios to our dense kernel crosses 1.
+between two measured ratios to our dense kernel, of the shortest blocks, crosses 1.
 
 Last, LeNet-5 as a program (`minprune.compile`) at batch 256, the smallest of all its weights gone: the masked network's
 program beside that of the whole network, and PyTorch's, which multiplies with zeros as fast as with anything.
@@ -141,7 +141,7 @@ def measured(name: str, batch: int, zeros: float, rounds: int) -> dict[str, Any]
 
 def pays_from(rows: list[dict[str, Any]]) -> str:
     """The share of zeros from which ours is faster than our dense kernel."""
-    points = [(row["zeros"], row["ratios"]["dense"]["median"]) for row in rows]
+    points = [(row["zeros"], row["ratios"]["dense"]["best"]) for row in rows]
     for (z0, r0), (z1, r1) in pairwise(points):
         if r0 < 1 <= r1:
             return f"{z0 + (z1 - z0) * (1 - r0) / (r1 - r0):.0%}"
@@ -177,7 +177,7 @@ def torch_lenet(net: mp.Graph) -> Any:
     import torch
 
     nn, made = torch.nn, []
-    for name, node in net.nodes.items():
+    for name in net.nodes:
         W, b = (net.params.get(f"{name}.{short}") for short in "Wb")
         if name.startswith("conv"):
             made.append(nn.Conv2d(W.shape[1], W.shape[0], W.shape[2:]))
