@@ -233,8 +233,8 @@ assert allowed == {"complex step": 1e-11, "central difference": 1e-6, "exact rat
 
 # %% [markdown]
 # All 32 parameters and 3 inputs agree with the fractions within 0. Not "close enough": equal. The other two are allowed
-# $10^{-6}$ and $10^{-11}$, more than the $10^{-10}$ and $10^{-15}$ that our single weight needed: an allowance is for
-# every entry of any network. A wrong formula or sign is off by far more.
+# $10^{-6}$ and $10^{-11}$, more than the $10^{-10}$ and $10^{-15}$ within which our single weight stayed: an allowance
+# is for every entry of any network. A wrong formula or sign is off by far more.
 #
 # With our sigmoid network the first two agree as well; the third declines, and says why:
 
