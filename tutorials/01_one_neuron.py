@@ -7,7 +7,7 @@
 # How to read: first the formula in symbols, then the same with numbers, then one line of code. Where it says
 # **predict**, write your answer down before you read on. Every number in the text is checked by the code beside it:
 # an `assert` that is wrong stops the program. The code keeps all digits and the text prints four, so on paper your last
-# digit may differ; then it says $\approx$. (`show` draws a picture; how is not the point here.)
+# digit may differ. (`show` draws a picture; how is not the point here.)
 
 # %%
 import numpy as np

@@ -67,14 +67,15 @@ assert np.allclose(first_order, scores(net, "taylor_signed"))
 assert (np.sign(first_order) == np.sign(truth)).all()
 
 # %% [markdown]
-# 0.0637, and the truth is 0.0818: not exact, but every sign is right, and so is the order of all five. Its name is the
-# *Taylor* score, after the series whose first term it is. There are two of them, and they choose different neurons:
+# $0.0848 \cdot 0.7503 \approx 0.0637$, and the truth is 0.0818: not exact, but every sign is right, and so is the order
+# of all five. Its name is the *Taylor* score, after the series whose first term it is. There are two of them, and they
+# choose different neurons:
 #
 # * `taylor_signed`, $-h_j s_j$, is the number above: it says whether the loss rises or falls.
 # * `taylor`, $|h_j s_j|$, is its size: *how much* changes, whichever way. It is what one meets in papers, since over
 #   many samples of a trained network positive and negative effects nearly cancel, and what is left says little.
 #
-# The lowest goes first. **Predict** which neuron that is, by the one and by the other.
+# The lowest goes first. **Predict**: which neuron is it by the one, and which by the other?
 
 # %%
 by_sign, by_size = scores(net, "taylor_signed"), scores(net, "taylor")
@@ -337,6 +338,8 @@ print(f"ReLU: alone {by_removal[0]} and {by_removal[2]}, cross term {cross}, tog
 assert both == by_removal[0] + by_removal[2] + cross
 assert both != by_removal[0] + by_removal[2]
 assert str(cross) == "135/64"
+print("ReLU, h: ", hidden.a[0])
+print("ReLU, outgoing weights, a column for each neuron:", relu_net.params["dense2.W"], sep="\n")
 
 # %% [markdown]
 # Positive, 135/64: `h1` and `h3` have outgoing weights of the same signs. Two copies of one neuron are each worth
@@ -345,10 +348,8 @@ assert str(cross) == "135/64"
 # So the two neurons that are best to remove alone need not be the best pair. **Predict** from the five removals of this
 # network and from the outgoing weights: which pair is it?
 
+
 # %%
-print("ReLU, outgoing weights, a column for each neuron:", relu_net.params["dense2.W"], sep="\n")
-
-
 def without(*gone):
     """What it costs the ReLU network to lose these neurons."""
     return exact_loss(mp.remove(exact, mp.Plan({"dense1": gone}))) - exact_loss(exact)
