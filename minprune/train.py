@@ -78,8 +78,10 @@ def loss_and_gradients(
     tape, values, planned = Tape(), net.take(x), set() if plan is None else plan.inside
     ends: dict[str, Tensor] = {}
     if plan is not None:
+        if training is None and plan.trains:
+            raise StructureError("this plan is for training: batch-norm or dropout are among its layers")
         plan.load(net.arrays)
-        ends = {end: tape.watch(rows) for end, rows in plan.forward(values).items()}
+        ends = {end: tape.watch(rows) for end, rows in plan.forward(values, training).items()}
     params = {name: tape.watch(array) for name, array in net.params.items() if name.rpartition(".")[0] not in planned}
     y = net.run({**values, **ends}, {**net.buffers, **params}, training, without=planned)[net.output]
     losses = apply(LOSSES[loss], y, t) if soft is None else soft[0].losses(y, t, soft[1], loss)

@@ -87,6 +87,8 @@ def test_a_plan_computes_what_the_tape_does(name: str, dtype: Any) -> None:
     if isinstance(plan, str):
         assert "no convolution" in plan or "is not planned" in plan
         return
+    if len(plan._stages) > 1:
+        return  # with the statistics of the batch: in test_plans
     for count in (plan.samples + 1, 3):  # the second has less tiles than there are
         compare_with_tape(net, plan, count)
 
@@ -96,7 +98,7 @@ def test_a_plan_computes_what_the_tape_does(name: str, dtype: Any) -> None:
 def test_random_networks_are_planned_like_the_tape(net: mp.Graph, count: int, dtype: Any) -> None:
     net = net.astype(dtype)
     plan = planned(net)
-    if isinstance(plan, ImagePlan):
+    if isinstance(plan, ImagePlan) and len(plan._stages) == 1:
         compare_with_tape(net, plan, count)
 
 
@@ -132,8 +134,8 @@ def test_a_convolution_of_sequences_is_planned() -> None:
     [
         (mp.Sequential(mp.Dense(3, 2), input_shape=(3,)), "it has no convolution"),
         (
-            mp.Sequential(mp.BatchNorm(1), mp.Conv2d(1, 2, 3), mp.Flatten(), mp.Dense(8, 2), input_shape=(1, 4, 4)),
-            "batchnorm1 (BatchNorm) is not planned",
+            mp.Sequential(mp.Dropout(0.5), mp.Conv2d(1, 2, 3), mp.Flatten(), mp.Dense(8, 2), input_shape=(1, 4, 4)),
+            "dropout1 (Dropout) is not planned",
         ),
     ],
 )
@@ -167,7 +169,7 @@ def test_dropout_and_batch_norm_behind_the_planned_layers_train_as_on_the_tape()
     with mp.backend("numba"):
         whole = plan_network(nets[1], nets[1].value_shapes({"input": (1, 4, 4)}), "weights")
     assert isinstance(whole, Plan)
-    assert whole.ends == ["flatten1"]
+    assert whole.ends == ["batchnorm1"]
     found = [
         loss_and_gradients(net, x, t, "cross_entropy", Training(np.random.default_rng(3)), plan=plan)
         for net, plan in zip(nets, (None, whole), strict=True)
@@ -186,7 +188,7 @@ def test_fit_plans_under_numba_and_says_so() -> None:
     with mp.backend("numba"):
         assert mp.fit(small_lenet(), (x, y), **settings).plan == "<Plan: 4 on images, 3 on rows, as far as dense2>"
         assert mp.fit(small_lenet(), (x, y), **settings | {"batch_size": 4}).plan.startswith("batches of 4 fill")
-        assert plan_for(mp.Sequential(mp.Dropout(0.5), mp.Dense(3, 2)), x[:, 0, 0, :3], 32) == "no layer is known"
+        assert plan_for(mp.Sequential(mp.Softmax(), mp.Dense(3, 2)), x[:, 0, 0, :3], 32) == "no layer is known"
     with mp.backend("numpy"):
         assert mp.fit(small_lenet(), (x, y), **settings).plan == "backend numpy"
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from networks import EXAMPLES, inputs, networks, randomised
 
 import minprune as mp
+from minprune.errors import ShapeError, StructureError
+from minprune.layers import Training
 from minprune.models import lenet5
 from minprune.recording import with_gates
 from minprune.runtime.plans import Plan, plan_network
@@ -18,6 +20,7 @@ from minprune.scores import CRITERIA, Context
 from minprune.scores.gates import GateCriterion, planned_gradients
 from minprune.scores.taylor import Taylor
 from minprune.tensor import Tape, backward
+from minprune.train import loss_and_gradients, plan_for
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 MOMENTS = [name for name, criterion in CRITERIA.items() if issubclass(criterion, GateCriterion)]
@@ -42,6 +45,8 @@ def compare_with_tape(net: mp.Graph, back: str, count: int, plan: Plan) -> None:
     """Ends, and the gradients of their sum weighted at random: by all weights, or by what gates let through."""
     values, rng = net.take(inputs(net, n=count)), np.random.default_rng(count)
     tape = Tape()
+    if plan.trains and back == "weights":
+        return  # it computes with the statistics of the batch: see below
     params = {name: tape.watch(array) for name, array in net.params.items()}
     watched = {name: tape.watch(x) for name, x in values.items()}
     expected = net.run(watched, {**net.arrays, **params})
@@ -98,11 +103,66 @@ def test_random_networks_are_planned_like_the_tape(net: mp.Graph, count: int, dt
         compare_with_tape(net, back, count, plan)
 
 
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_planned_step_of_training_is_that_of_the_tape(name: str, dtype: Any) -> None:
+    """Loss, gradients and running averages; dropout draws the same numbers."""
+    net = EXAMPLES[name]()
+    if net.dtype.kind != "f" or net.input_shapes is None:
+        return
+    net = net.astype(dtype)
+    for count in (35, 9, 36):
+        compare_training(net, count)
+
+
+@settings(max_examples=60, deadline=None)
+@given(networks(), st.integers(2, 40), st.sampled_from(FLOATS))
+def test_random_networks_train_like_the_tape(net: mp.Graph, count: int, dtype: Any) -> None:
+    compare_training(net.astype(dtype), count)
+
+
+def compare_training(net: mp.Graph, count: int) -> None:
+    x = inputs(net, n=count)
+    t = np.random.default_rng(0).standard_normal((count, net(x).shape[1])).astype(net.dtype)
+    nets, found = [net.copy(), net.copy()], []
+    with mp.backend("numba"):
+        plan = plan_for(nets[1], x, 32)
+        if isinstance(plan, str):
+            return
+        for one, planned in zip(nets, (None, plan), strict=True):
+            training = Training(np.random.default_rng(1))
+            found.append(loss_and_gradients(one, x, t, "half_squared_error", training, plan=planned))
+    (loss, grads), (planned_loss, planned_grads) = found
+    close(planned_loss, loss, net.dtype, "the loss")
+    most = max(1.0, *(float(np.abs(grad).max(initial=0)) for grad in grads.values()))
+    for name, grad in grads.items():
+        close(planned_grads[name] / most, grad / most, net.dtype, name)
+    for name, buffer in nets[0].buffers.items():
+        close(nets[1].buffers[name], buffer, net.dtype, name)
+
+
+def test_batch_norm_without_enough_entries_is_refused_by_name() -> None:
+    net = mp.Sequential(mp.Conv2d(1, 2, 3), mp.BatchNorm(2), mp.ReLU(), mp.Flatten(), mp.Dense(2, 2), rng=0)
+    x, y = np.ones((1, 1, 3, 3), np.float32), np.array([1])
+    with mp.backend("numba"), pytest.raises(ShapeError, match="batchnorm1: expected at least 2 entries per channel"):
+        mp.fit(net, (x, y), epochs=1, batch_size=32, progress=False)
+
+
+def test_a_plan_for_training_is_not_taken_for_evaluation() -> None:
+    net = mp.Sequential(mp.Dense(3, 4), mp.BatchNorm(4), mp.Dense(4, 2), input_shape=(3,))
+    x, t = np.ones((2, 3), np.float32), np.ones((2, 2), np.float32)
+    with mp.backend("numba"):
+        plan = plan_for(net, x, 2)
+        assert isinstance(plan, Plan)
+        with pytest.raises(StructureError, match="this plan is for training"):
+            loss_and_gradients(net, x, t, "mse", plan=plan)
+
+
 def test_a_plan_goes_as_far_as_it_knows_the_layers() -> None:
-    net = mp.Sequential(mp.Dense(3, 4), mp.ReLU(), mp.BatchNorm(4), mp.Dense(4, 2), input_shape=(3,))
+    net = mp.Sequential(mp.Dense(3, 4), mp.ReLU(), mp.Softmax(), mp.Dense(4, 2), input_shape=(3,))
     values = net.take(np.ones((2, 3), np.float32))
     assert repr(plan_of(net, "weights", values)) == "<Plan: 1 on rows, as far as relu1>"
-    assert repr(plan_of(net, "gates", values)) == "<Plan: 3 on rows, as far as dense2>"
+    assert repr(plan_of(net, "gates", values)) == "<Plan: 1 on rows, as far as relu1>"
     assert plan_of(mp.Sequential(mp.Softmax(), mp.Dense(3, 2)), "gates", values) == "no layer is known"
     assert plan_network(net, {}, "weights") == "backend numpy"
 

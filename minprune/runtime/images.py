@@ -13,7 +13,7 @@ for the gradients, which all tiles share. That is most of the memory: in LeNet-5
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -29,7 +29,7 @@ from ..nn import Graph
 from ..ops import Array
 from ..wiring import Node
 from .kept import KeptFilters
-from .parts import AnyLayer, Call, Filters, Largest, Means, Part, Same, Tile, TileGate, is_open, wanted
+from .parts import AnyLayer, Call, Filters, Largest, Means, Norm, Part, Same, Tile, TileGate, is_open, wanted
 
 
 class ImagePlan:
@@ -59,15 +59,18 @@ class ImagePlan:
         self.grads = {
             name: np.zeros_like(net.params[name])
             for part in parts
-            for name in (f"{part.name}.W", f"{part.name}.b")
+            for name in (f"{part.name}.{short}" for short in ("W", "b", "gamma", "beta"))
             if back == "weights" and name in net.params
         }
         self._gates = [part.target for part in parts if isinstance(part, TileGate)]
         self._shared: dict[str, Array] = {}  # by all tiles
         self._bars: dict[str, Array] = {}
         self._tiles: list[Tile] = []
-        self._forward: list[list[Call]] = []
-        self._backward: list[list[Call]] = []
+        self._stages = staged(parts)
+        self._forward: list[list[list[Call]]] = []  # by stage, tile and part
+        self._backward: list[list[list[Call]]] = []
+        self._forward += [[] for _ in self._stages]
+        self._backward += [[] for _ in self._stages]
         self._rows: dict[str, Array] = {}
         self.seen: dict[str, tuple[Array, Array]] = {}  # by gates: their effects and slopes, (N, C)
 
@@ -86,17 +89,17 @@ class ImagePlan:
         inputs = {name: np.ascontiguousarray(values[name]).reshape(count, -1) for name in self.inputs}
         rows = {end: self._room(end, count) if out is None else out[end].reshape(count, -1) for end in self.ends}
         to, back = tiles.to_tile[self.net.dtype], tiles.from_tile[self.net.dtype]
-        for place, start in enumerate(range(0, count, self.samples)):
-            number = place if self.back else 0  # without a way back one tile serves all samples
-            if number == len(self._tiles):
-                self._add_tile()
-            held = self._tiles[number].values
-            for name, x in inputs.items():
-                to(x, start, as_matrix(held[name]))
-            for call in self._forward[number]:
-                call()
-            for end, x in rows.items():
-                back(as_matrix(held[end]), start, x)
+        for stage in range(len(self._stages)):
+            for norm in self._norms(stage):
+                norm.look(self._held(count))
+            for number, start in self._places(count):
+                held = self._tiles[number].values
+                for name, x in inputs.items() if stage == 0 else ():
+                    to(x, start, as_matrix(held[name]))
+                for call in self._forward[stage][number]:
+                    call()
+                for end, x in rows.items() if stage == len(self._stages) - 1 else ():
+                    back(as_matrix(held[end]), start, x)
         return {end: x.reshape(count, *self.shapes[end]) for end, x in rows.items()}
 
     def backward(self, bars: Mapping[str, Array]) -> dict[str, Array]:
@@ -110,19 +113,38 @@ class ImagePlan:
         self.seen = {name: self._seen_room(name, count) for name in self._gates}
         rows = {end: np.ascontiguousarray(bars[end]).reshape(count, -1) for end in self.ends if end in self.wanted}
         to, back = tiles.to_tile[self.net.dtype], tiles.from_tile[self.net.dtype]
-        for number, start in enumerate(range(0, count, self.samples)):
-            held = self._tiles[number].bars
-            for value in self.summed & self.wanted:
-                held[value][...] = 0
-            for end, bar in rows.items():
-                to(bar, start, as_matrix(held[end]))
-            for call in self._backward[number]:
-                call()
-            for name, (effects, slopes) in self.seen.items():
+        for stage in range(len(self._stages))[::-1]:
+            for number, start in self._places(count):
                 tile = self._tiles[number]
-                back(tile.seen[name][0], start, effects)
-                back(tile.seen[name][1], start, slopes)
+                if stage == len(self._stages) - 1:
+                    for value in self.summed & self.wanted:
+                        tile.bars[value][...] = 0
+                    for end, bar in rows.items():
+                        to(bar, start, as_matrix(tile.bars[end]))
+                for call in self._backward[stage][number]:
+                    call()
+                for name, (effects, slopes) in self.seen.items():
+                    back(tile.seen[name][0], start, effects)
+                    back(tile.seen[name][1], start, slopes)
+            for norm in self._norms(stage):
+                norm.sum_up(self._held(count))
         return self.grads
+
+    def _norms(self, stage: int) -> list[Norm]:
+        return [part for part in self._stages[stage] if isinstance(part, Norm)]
+
+    def _places(self, count: int) -> Iterator[tuple[int, int]]:
+        """The number of every tile that so many samples take, and its first sample."""
+        for place, start in enumerate(range(0, count, self.samples)):
+            number = place if self.back else 0  # without a way back one tile serves all samples
+            if number == len(self._tiles):
+                self._add_tile()
+            self._tiles[number].valid[0] = min(self.samples, count - start)
+            yield number, start
+
+    def _held(self, count: int) -> list[Tile]:
+        """The tiles that so many samples take."""
+        return self._tiles[: -(-count // self.samples)]
 
     def _seen_room(self, gate: str, count: int) -> tuple[Array, Array]:
         """Room for what a gate sees."""
@@ -144,8 +166,9 @@ class ImagePlan:
 
     def _add_tile(self) -> None:
         """Buffers and bound calls for further samples."""
-        forgotten, first = self._forgotten(), not self._tiles
-        tile = Tile({name: self._buffer(name) for name in self.inputs}, {}, self._bars, self.grads)
+        forgotten, first, several = self._forgotten(), not self._tiles, len(self._stages) > 1
+        bars = {} if several else self._bars  # a gradient may have to wait until all tiles are through a stage
+        tile = Tile({name: self._buffer(name) for name in self.inputs}, {}, bars, self.grads)
         for part in self.parts:
             value, source = part.target, part.sources[0]
             if isinstance(part, TileGate):
@@ -157,12 +180,18 @@ class ImagePlan:
                 tile.values[value] = self._buffer(value)
             if isinstance(part, Largest):
                 tile.which[value] = self._buffer(value, np.uint8)
-            if first and value in self.wanted:
-                self._bars[value] = self._buffer(value)
+            if value in self.wanted and (first or several):
+                tile.bars[value] = self._buffer(value)
         self._tiles.append(tile)
-        self._forward.append([part.forward(tile) for part in self.parts])
-        passed = [part for part in self.parts[::-1] if part.target in self.wanted]
-        self._backward.append([self._bound_back(part, tile) for part in passed])
+        for stage, parts in enumerate(self._stages):
+            self._forward[stage].append([part.forward(tile) for part in parts])
+            passed = [part for part in parts[::-1] if part.target in self.wanted]
+            behind = [self._bound_back(norm, tile, norm.on_backward) for norm in self._norms_behind(stage)]
+            self._backward[stage].append(behind + [self._bound_back(part, tile, part.backward) for part in passed])
+
+    def _norms_behind(self, stage: int) -> list[Norm]:
+        """The norms of the next stage by whose sources a gradient is wanted: it is computed when they are summed up."""
+        return [norm for norm in self._norms(stage + 1) if norm.inner] if stage + 1 < len(self._stages) else []
 
     def _matrix(self, gate: str) -> Array:
         return aligned((self.shapes[gate][0], self.samples), self.net.dtype)
@@ -174,13 +203,15 @@ class ImagePlan:
         pools = {part.sources[0] for part in self.parts if isinstance(part, Largest) and part.relu}
         return pools - set(self.ends)
 
-    def _bound_back(self, part: Part, tile: Tile) -> Call:
+    def _bound_back(self, part: Part, tile: Tile, bind: Callable[[Tile], Call]) -> Call:
         """A part's backward call; where a value is read in several places, what comes from each is added."""
         several = [source for source in part.inner if source in self.summed]
+        if isinstance(part, Norm) and bind == part.backward:
+            several = []  # that is to come
         scratch = {source: self._buffer(source) for source in several}
-        call = part.backward(replace(tile, bars=tile.bars | scratch))
         if not several:
-            return call
+            return bind(tile)
+        call = bind(replace(tile, bars={**tile.bars, **scratch}))
 
         def added() -> None:
             call()
@@ -191,6 +222,15 @@ class ImagePlan:
 
     def __repr__(self) -> str:
         return f"<ImagePlan of {len(self.parts)} layers, {self.samples} samples at a time>"
+
+
+def staged(parts: list[Part]) -> list[list[Part]]:
+    """The parts in stages: what a norm reads must be there for all samples before it begins."""
+    stage: dict[str, int] = {}
+    for part in parts:
+        before = max((stage.get(source, 0) for source in part.sources), default=0)
+        stage[part.target] = before + isinstance(part, Norm)
+    return [[part for part in parts if stage[part.target] == s] for s in range(max(stage.values(), default=0) + 1)]
 
 
 def as_matrix(X: Array) -> Array:
@@ -264,16 +304,20 @@ def _part(
     filters = Filters if back else KeptFilters
     if isinstance(layer, Conv2d):
         return filters(name, node, name, shape, out, dtype)
+    if isinstance(layer, BatchNorm) and back == "weights":
+        return Norm(name, node, name, shape, dtype)
     if isinstance(layer, ReLU):
-        if isinstance(before, Filters) and not before.relu and readers[source] == 1 and source != net.output:
+        if isinstance(before, Filters | Norm) and not before.relu and readers[source] == 1 and source != net.output:
             del inside[source]
+            if isinstance(before, Norm):
+                return Norm(before.name, net.nodes[source], name, out, dtype)
             return filters(before.name, net.nodes[source], name, shapes[before.sources[0]], out, dtype)
         return Same(name, node)
     if isinstance(layer, AvgPool2d | GlobalAvgPool2d):
         return Means(name, node, shape, out, dtype) if _plain(layer) else None
     if isinstance(layer, MaxPool2d) and prod(layer.kernel) < NOWHERE:
-        clipped = isinstance(before, Filters) and before.relu and readers[source] == 1 and source != net.output
-        if clipped and isinstance(before, Filters):
+        clipped = isinstance(before, Filters | Norm) and before.relu and readers[source] == 1 and source != net.output
+        if clipped and isinstance(before, Filters | Norm):
             before.open = False
         return Largest(name, node, clipped, shape, out)
     if back == "gates" and is_open(net, name):

@@ -17,7 +17,7 @@ from ..kernels.elementwise import relu_back
 from ..kernels.gemm import DEPTH, NOTHING, WIDTH, gemm
 from ..kernels.layout import aligned
 from ..kernels.vectors import BYTES, VECTORS
-from ..layers import Layer
+from ..layers import Layer, Training
 from ..ops import Array
 from ..tensor import Tape, Tensor, backward
 
@@ -32,6 +32,8 @@ class Rows:
         Values by which a gradient is wanted.
     summed : set of str
         Those to which several places contribute.
+    training : Training or None
+        With it, layers are in training mode.
     """
 
     values: dict[str, Array] = field(default_factory=dict)
@@ -39,6 +41,7 @@ class Rows:
     grads: dict[str, Array] = field(default_factory=dict)
     wanted: set[str] = field(default_factory=set)
     summed: set[str] = field(default_factory=set)
+    training: Training | None = None
     panels: Array = field(default_factory=lambda: np.empty(0))
     spare: Array = field(default_factory=lambda: np.empty(0))
 
@@ -158,26 +161,38 @@ class Through(RowsPart):
 
 
 class AnyRows(RowsPart):
-    """A layer without parameters, as the network has it; NumPy makes new arrays for it."""
+    """Any other layer, as the network has it, on a tape of its own; NumPy makes new arrays for it."""
 
-    def __init__(self, name: str, sources: tuple[str, ...], layer: Layer, own: dict[str, Array]) -> None:
+    def __init__(
+        self, name: str, sources: tuple[str, ...], layer: Layer, params: list[str], buffers: list[str]
+    ) -> None:
         super().__init__(name, sources, name)
-        self.layer, self.own = layer, own
-        self._tape: tuple[list[Tensor], Tensor] | None = None
+        self.layer, self.params, self.buffers = layer, params, buffers
+        self.arrays: Mapping[str, Array] = {}
+        self._run: tuple[list[Tensor], dict[str, Tensor], Tensor] | None = None
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Look at the arrays where they are."""
+        self.arrays = arrays
 
     def forward(self, rows: Rows) -> None:
         """Run the layer on a tape, for the way back."""
         tape = Tape()
         watched = [tape.watch(rows.values[source]) for source in self.sources]
-        y = self.layer.forward(self.own, *watched)
-        self._tape = watched, y
+        own = {short: tape.watch(self.arrays[f"{self.name}.{short}"]) for short in self.params}
+        kept = {short: self.arrays[f"{self.name}.{short}"] for short in self.buffers}
+        y = self.layer.forward({**own, **kept}, *watched, training=rows.training)
+        self._run = watched, own, y
         rows.values[self.target][...] = y.value
 
     def backward(self, rows: Rows) -> None:
         """Walk back along it."""
-        assert self._tape is not None
-        watched, y = self._tape
+        assert self._run is not None
+        watched, own, y = self._run
         found = backward(y, rows.bars[self.target])
         for source, tensor in zip(self.sources, watched, strict=True):
             if source in rows.wanted:
                 rows.give(source, found[tensor])
+        for short, tensor in own.items():
+            if f"{self.name}.{short}" in rows.grads:
+                rows.grads[f"{self.name}.{short}"][...] = found[tensor]

@@ -6,7 +6,7 @@
 What a plan computes is what the tape would: tests compare the two on every wiring. What it saves is everything that is
 the same in each step: which op runs, which shapes, which kernel, and the memory of all values, which is asked for once.
 
-A plan goes as far as it knows the layers. What lies behind (dropout, batch-norm in training, softmax) is left to the
+A plan goes as far as it knows the layers. What lies behind (dropout on images, joins of rows, softmax) is left to the
 tape, to which the plan hands its rows, and from which it takes their gradients.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 from ..backends import backend
 from ..kernels.gemm import NOTHING
 from ..kernels.layout import aligned
-from ..layers import Add, BatchNorm, Dense, Dropout, Flatten, Gate, Identity, PReLU, ReLU
+from ..layers import Add, BatchNorm, Dense, Dropout, Flatten, Gate, Identity, ReLU, Training
 from ..nn import Graph
 from ..ops import Array
 from ..wiring import Node
@@ -66,7 +66,7 @@ class Plan:
         self._rows.grads = {
             name: np.empty_like(net.params[name])
             for part in parts
-            for name in (f"{part.name}.W", f"{part.name}.b")
+            for name in (f"{part.name}.{short}" for short in net.nodes[part.name].layer.param_shapes())
             if back == "weights" and name in net.params
         }
         self._buffers: dict[str, tuple[Array, Array | None]] = {}  # a value's, and its gradient's
@@ -79,8 +79,16 @@ class Plan:
         if self.images is not None:
             self.images.load(arrays)
 
-    def forward(self, values: Mapping[str, Array]) -> dict[str, Array]:
+    @property
+    def trains(self) -> bool:
+        """Whether training differs from evaluation: then only the former is planned."""
+        return any(
+            isinstance(self.net.nodes[name].layer, BatchNorm | Dropout) for name in self.inside & set(self.net.nodes)
+        )
+
+    def forward(self, values: Mapping[str, Array], training: Training | None = None) -> dict[str, Array]:
         """From the inputs (N, …) to the ends (N, …); these are overwritten by the next call."""
+        self._rows.training = training
         self._fit(len(next(iter(values.values()))))
         held = self._rows.values
         for name in self.inputs:
@@ -173,9 +181,10 @@ def plan_network(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str) -
     Examples
     --------
     >>> import minprune as mp
-    >>> net = mp.Sequential(mp.Dense(3, 4), mp.ReLU(), mp.Dropout(0.5), mp.Dense(4, 2))
-    >>> plan_network(net, net.value_shapes({"input": (3,)}), "weights")
-    <Plan: 0 on images, 1 on rows, as far as relu1>
+    >>> net = mp.Sequential(mp.Dense(3, 4), mp.ReLU(), mp.Softmax(), mp.Dense(4, 2))
+    >>> with mp.backend("numba"):
+    ...     plan_network(net, net.value_shapes({"input": (3,)}), "weights")
+    <Plan: 1 on rows, as far as relu1>
     """
     if backend() != "numba":
         return f"backend {backend()}"
@@ -231,16 +240,13 @@ def _rows_part(
     if isinstance(layer, ReLU) and isinstance(before, Neurons) and not before.relu and alone:
         del inside[source]
         return Neurons(before.name, before.sources, name)
-    return _any_rows(net, name, node, shapes, back)
+    return _any_rows(net, name, node, shapes)
 
 
-def _any_rows(net: Graph, name: str, node: Node, shapes: Mapping[str, Any], back: str) -> AnyRows | None:
-    """A layer that runs as the network has it: entry by entry, or values added."""
+def _any_rows(net: Graph, name: str, node: Node, shapes: Mapping[str, Any]) -> AnyRows | None:
+    """A layer that runs as the network has it: one value in, or several that are added, and one of that shape out."""
     layer = node.layer
-    own = {short: net.arrays[f"{name}.{short}"] for short in net.array_names[name]}
-    if own and (back == "weights" or not isinstance(layer, BatchNorm | PReLU)):
+    fits = layer.flow == "same" or isinstance(layer, Add)
+    if not fits or isinstance(layer, Gate) or len({shapes[value] for value in (*node.inputs, name)}) > 1:
         return None
-    fits = not isinstance(layer, Dropout) and (layer.flow == "same" or isinstance(layer, Add))
-    if not fits or len({shapes[value] for value in (*node.inputs, name)}) > 1:
-        return None
-    return AnyRows(name, node.inputs, layer, own)
+    return AnyRows(name, node.inputs, layer, list(layer.param_shapes()), list(layer.buffer_shapes()))
