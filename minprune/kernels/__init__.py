@@ -15,6 +15,7 @@ micro-kernel), `sparse_loops` and `sparse_filters` for images, `columns` for inp
 Those for NVIDIA GPUs are a room of their own, `cuda`, which `minprune.backend("cuda")` imports.
 """
 
+from . import columns as columns
 from . import convolution as convolution
 from . import dense as dense
 from . import effects as effects
