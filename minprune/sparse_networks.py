@@ -113,7 +113,8 @@ def sparsify(net: Graph, block: Block | None = None) -> SparseProgram:
     computes outputs and nothing else: it cannot be trained, scored or cut. What it saves is memory. In NumPy CSR is
     *slower* than the network, at nine tenths of the weights gone many times so: BLAS multiplies dense matrices at a
     speed that gathering cannot reach. Blocks such as 16×1 come closer, and in large batches can be faster. What is fast
-    is a program: `minprune.compile` runs the same weights through kernels, and takes CSR or blocks where they win.
+    is a program: `minprune.compile` runs the same weights through kernels, and takes CSR, blocks, or for convolutions
+    lists of what is kept, where they win.
 
     Parameters
     ----------

@@ -204,7 +204,8 @@ def compile_network(net: Graph, batch_size: int = 1, threads: int | None = None)
     """Make a network ready to run fast: fold, fuse, plan memory, and choose a kernel for every layer by trying them.
 
     The network's weights are copied: training it further does not change the program. Masked and pruned networks get
-    their speed here: dense layers run from their kept weights alone where that was faster when it was tried.
+    their speed here: dense layers and convolutions run from their kept weights alone where that was faster when it was
+    tried.
 
     Parameters
     ----------
