@@ -103,7 +103,7 @@ def plan_for(net: Graph, x: Any, batch_size: int) -> Plan | str:
     """
     if backend() != "numba":
         return f"backend {backend()}"
-    from .runtime.plans import plan_network
+    from .runtime.planning import plan_network
 
     first = net.take(rows(x, slice(1)))
     shapes = net.value_shapes({name: value.shape[1:] for name, value in first.items()})

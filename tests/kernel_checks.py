@@ -46,8 +46,9 @@ from minprune.ops.losses import label_losses
 from minprune.ops.pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
 from minprune.ops.windows import output_size
 from minprune.optim import adam_step, momentum_step
-from minprune.runtime.parts import Filters, Largest, Means, Tile
 from minprune.runtime.steps import csr
+from minprune.runtime.tile import Tile
+from minprune.runtime.windows import Filters, Largest, Means
 from minprune.scores.effects import effect_sums
 from minprune.scores.leaving import outputs_without, sums_without
 from minprune.wiring import Node

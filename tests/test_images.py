@@ -17,8 +17,9 @@ from minprune.layers import Conv1d, Training
 from minprune.models import lenet5
 from minprune.ops.conv import conv
 from minprune.runtime.folding import folded
-from minprune.runtime.images import ImagePlan, plan_images
-from minprune.runtime.plans import Plan, plan_network
+from minprune.runtime.images import ImagePlan
+from minprune.runtime.planning import plan_images, plan_network
+from minprune.runtime.plans import Plan
 from minprune.runtime.steps import ImageTiles
 from minprune.tensor import Tape, backward
 from minprune.train import loss_and_gradients, plan_for

@@ -11,9 +11,10 @@ import pytest
 
 import minprune as mp
 from minprune.runtime import building, kept, program
-from minprune.runtime.images import ImagePlan, plan_images
+from minprune.runtime.images import ImagePlan
 from minprune.runtime.kept import KeptFilters
-from minprune.runtime.parts import Filters
+from minprune.runtime.planning import plan_images
+from minprune.runtime.windows import Filters
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

@@ -15,7 +15,8 @@ from minprune.errors import ShapeError, StructureError
 from minprune.layers import Training
 from minprune.models import lenet5
 from minprune.recording import with_gates
-from minprune.runtime.plans import Plan, plan_network
+from minprune.runtime.planning import plan_network
+from minprune.runtime.plans import Plan
 from minprune.scores import CRITERIA, Context
 from minprune.scores.gates import GateCriterion, planned_gradients
 from minprune.scores.taylor import Taylor

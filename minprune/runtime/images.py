@@ -21,15 +21,13 @@ from typing import Any
 import numpy as np
 
 from ..kernels import tiles
-from ..kernels.gemm import NOTHING
 from ..kernels.layout import aligned
-from ..kernels.maxima import NOWHERE
-from ..layers import AvgPool2d, BatchNorm, Conv2d, Dropout, GlobalAvgPool2d, Join, MaxPool2d, Pad, PReLU, ReLU
 from ..nn import Graph
 from ..ops import Array
-from ..wiring import Node
-from .kept import KeptFilters
-from .parts import AnyLayer, Call, Filters, Largest, Means, Norm, Part, Same, Tile, TileGate, is_open, wanted
+from .norming import Norm
+from .passing import TileGate, wanted
+from .tile import Call, Part, Tile, as_matrix
+from .windows import Largest
 
 
 class ImagePlan:
@@ -231,120 +229,3 @@ def staged(parts: list[Part]) -> list[list[Part]]:
         before = max((stage.get(source, 0) for source in part.sources), default=0)
         stage[part.target] = before + isinstance(part, Norm)
     return [[part for part in parts if stage[part.target] == s] for s in range(max(stage.values(), default=0) + 1)]
-
-
-def as_matrix(X: Array) -> Array:
-    """View a tile (C, H, W, T) as (C · H · W, T)."""
-    return X.reshape(-1, X.shape[-1])
-
-
-def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str = "") -> ImagePlan | str:
-    """Plan the layers that work on images, from the inputs as far as they go.
-
-    Parameters
-    ----------
-    net : Graph
-        In float32 or float64.
-    shapes : mapping
-        Of all values; see `Graph.value_shapes`.
-    back : {"", "weights", "gates"}
-        Which gradients will be asked for. With any, all convolutions must be among the layers; with those by weights,
-        nothing else that has parameters.
-
-    Returns
-    -------
-    ImagePlan or str
-        Or why there is none.
-
-    Examples
-    --------
-    >>> import minprune as mp
-    >>> net = mp.Sequential(mp.Conv2d(1, 4, 3), mp.ReLU(), mp.MaxPool2d(2), mp.Flatten(), mp.Dense(36, 2))
-    >>> plan = plan_images(net, net.value_shapes({"input": (1, 8, 8)}), back="weights")
-    >>> [part.name for part in plan.parts], plan.ends
-    (['conv1', 'maxpool1'], ['maxpool1'])
-    >>> plan_images(mp.Sequential(mp.Dense(3, 2)), {"input": (3,), "dense1": (2,)})
-    'it has no convolution'
-    """
-    if net.dtype not in NOTHING:
-        return f"it holds {net.dtype}, not float32 or float64"
-    readers = Counter(source for node in net.nodes.values() for source in node.inputs)
-    inside: dict[str, Part] = {}
-    there = {name for name in net.inputs if 2 <= len(shapes[name]) <= 3}
-    for name, node in net.nodes.items():
-        if not all(source in there for source in node.inputs) or len(set(node.inputs)) < len(node.inputs):
-            continue
-        made = _part(net, name, node, shapes, inside, readers, back)
-        if made is not None:
-            inside[made.target] = made
-            there.add(name)
-    parts = list(inside.values())
-    convolutions = {name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)}
-    planned = {part.name for part in parts}
-    if not convolutions:
-        return "it has no convolution"
-    if not convolutions & planned or (back and convolutions - planned):
-        return f"{_first_left(net, there)} is not planned"
-    return ImagePlan(net, parts, shapes, back)
-
-
-def _part(
-    net: Graph,
-    name: str,
-    node: Node,
-    shapes: Mapping[str, tuple[int, ...]],
-    inside: dict[str, Part],
-    readers: Mapping[str, int],
-    back: str,
-) -> Part | None:
-    """The part that computes a node; None where there is none. A ReLU behind a convolution changes the part before."""
-    layer, source = node.layer, node.inputs[0]
-    shape, out, dtype = shapes[source], shapes[name], net.dtype
-    before = inside.get(source)
-    filters = Filters if back else KeptFilters
-    if isinstance(layer, Conv2d):
-        return filters(name, node, name, shape, out, dtype)
-    if isinstance(layer, BatchNorm) and back == "weights":
-        return Norm(name, node, name, shape, dtype)
-    if isinstance(layer, ReLU):
-        if isinstance(before, Filters | Norm) and not before.relu and readers[source] == 1 and source != net.output:
-            del inside[source]
-            if isinstance(before, Norm):
-                return Norm(before.name, net.nodes[source], name, out, dtype)
-            return filters(before.name, net.nodes[source], name, shapes[before.sources[0]], out, dtype)
-        return Same(name, node)
-    if isinstance(layer, AvgPool2d | GlobalAvgPool2d):
-        return Means(name, node, shape, out, dtype) if _plain(layer) else None
-    if isinstance(layer, MaxPool2d) and prod(layer.kernel) < NOWHERE:
-        clipped = isinstance(before, Filters | Norm) and before.relu and readers[source] == 1 and source != net.output
-        if clipped and isinstance(before, Filters | Norm):
-            before.open = False
-        return Largest(name, node, clipped, shape, out)
-    if back == "gates" and is_open(net, name):
-        return TileGate(name, node)
-    return _any_layer(net, name, node, shapes, back)
-
-
-def _plain(layer: Any) -> bool:
-    """Whether a mean has windows of at most two axes."""
-    return not hasattr(layer, "kernel") or len(layer.kernel) <= 2
-
-
-def _any_layer(net: Graph, name: str, node: Node, shapes: Mapping[str, tuple[int, ...]], back: str) -> AnyLayer | None:
-    """A layer that runs as the network has it: entry by entry, or values added or joined."""
-    layer = node.layer
-    own = {short: net.arrays[f"{name}.{short}"] for short in net.array_names[name]}
-    if isinstance(layer, Dropout | Pad) or (own and (back == "weights" or not isinstance(layer, BatchNorm | PReLU))):
-        return None
-    places = {shapes[value][1:] for value in (*node.inputs, name)}
-    if layer.flow not in ("same", "add", "join") or len(places) > 1:
-        return None
-    if not isinstance(layer, Join) and len({shapes[value] for value in (*node.inputs, name)}) > 1:
-        return None
-    return AnyLayer(name, node, own)
-
-
-def _first_left(net: Graph, there: set[str]) -> str:
-    """The first node that is not planned, with its layer."""
-    name = next(name for name in net.nodes if name not in there)
-    return f"{name} ({type(net.nodes[name].layer).__name__})"

@@ -20,7 +20,8 @@ from ..kernels.sparse_loops import sparse_tile
 from ..layers import Conv2d
 from ..ops import Array
 from ..ops.windows import Sizes
-from .parts import Call, Filters, Tile
+from .tile import Call, Tile
+from .windows import Filters
 
 FULL = 0.8  # of the weights kept: above, only the dense kernel is tried
 ROUNDS = 5

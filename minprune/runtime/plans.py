@@ -14,24 +14,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from ..backends import backend
-from ..kernels.gemm import NOTHING
 from ..kernels.layout import aligned
-from ..layers import Add, BatchNorm, Dense, Dropout, Flatten, Gate, Identity, ReLU, Training
+from ..layers import BatchNorm, Dropout, Training
 from ..nn import Graph
 from ..ops import Array
-from ..wiring import Node
-from .images import ImagePlan, plan_images
-from .neurons import AnyRows, Neurons, Rows, RowsPart, Through
-from .parts import is_open, wanted
+from .images import ImagePlan
+from .neurons import Rows, RowsPart, Through
+from .passing import wanted
 
 
 class Plan:
-    """The planned part of a network: see `plan_network`.
+    """The planned part of a network: see `minprune.runtime.planning.plan_network`.
 
     Attributes
     ----------
@@ -159,94 +155,3 @@ class Plan:
     def __repr__(self) -> str:
         images = "" if self.images is None else f"{len(self.images.parts)} on images, "
         return f"<Plan: {images}{len(self.parts)} on rows, as far as {', '.join(self.ends)}>"
-
-
-def plan_network(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str) -> Plan | str:
-    """Plan a network as far as its layers are known.
-
-    Parameters
-    ----------
-    net : Graph
-        In float32 or float64.
-    shapes : mapping
-        Of all values; see `Graph.value_shapes`.
-    back : {"weights", "gates"}
-        Whether gradients by parameters will be asked for, or what gates see: their a and ∂ℓ/∂a.
-
-    Returns
-    -------
-    Plan or str
-        Or why there is none.
-
-    Examples
-    --------
-    >>> import minprune as mp
-    >>> net = mp.Sequential(mp.Dense(3, 4), mp.ReLU(), mp.Softmax(), mp.Dense(4, 2))
-    >>> with mp.backend("numba"):
-    ...     plan_network(net, net.value_shapes({"input": (3,)}), "weights")
-    <Plan: 1 on rows, as far as relu1>
-    """
-    if backend() != "numba":
-        return f"backend {backend()}"
-    if net.dtype not in NOTHING:
-        return f"it holds {net.dtype}, not float32 or float64"
-    images = plan_images(net, shapes, back)
-    if isinstance(images, str) and images != "it has no convolution":
-        return images
-    plan = images if isinstance(images, ImagePlan) else None
-    parts = _rows_parts(net, shapes, plan, back)
-    if plan is None and not any(isinstance(part, Neurons) for part in parts):
-        return "no layer is known"
-    return Plan(net, plan, parts, shapes, back)
-
-
-def _rows_parts(
-    net: Graph, shapes: Mapping[str, tuple[int, ...]], images: ImagePlan | None, back: str
-) -> list[RowsPart]:
-    """The layers of neurons that are known, each behind what it reads."""
-    readers = Counter(source for node in net.nodes.values() for source in node.inputs)
-    inside: dict[str, RowsPart] = {}
-    done = set() if images is None else images.inside
-    there = {name for name in net.inputs if len(shapes[name]) == 1} | set(images.ends if images else ())
-    for name, node in net.nodes.items():
-        if name in done or not all(source in there for source in node.inputs):
-            continue
-        made = _rows_part(net, name, node, shapes, inside, readers, back)
-        if made is not None:
-            inside[made.target] = made
-            there.add(name)
-    return list(inside.values())
-
-
-def _rows_part(
-    net: Graph,
-    name: str,
-    node: Node,
-    shapes: Mapping[str, tuple[int, ...]],
-    inside: dict[str, RowsPart],
-    readers: Mapping[str, int],
-    back: str,
-) -> RowsPart | None:
-    """The part that computes a node; None where there is none. A ReLU behind neurons changes the part before."""
-    layer, source = node.layer, node.inputs[0]
-    if isinstance(layer, Flatten | Identity) or (back == "gates" and is_open(net, name)):
-        return Through(name, node.inputs, isinstance(layer, Gate))
-    if len(shapes[name]) > 1 or any(len(shapes[value]) > 1 for value in node.inputs):
-        return None
-    if isinstance(layer, Dense):
-        return Neurons(name, node.inputs, name)
-    before = inside.get(source)
-    alone = readers[source] == 1 and source != net.output
-    if isinstance(layer, ReLU) and isinstance(before, Neurons) and not before.relu and alone:
-        del inside[source]
-        return Neurons(before.name, before.sources, name)
-    return _any_rows(net, name, node, shapes)
-
-
-def _any_rows(net: Graph, name: str, node: Node, shapes: Mapping[str, Any]) -> AnyRows | None:
-    """A layer that runs as the network has it: one value in, or several that are added, and one of that shape out."""
-    layer = node.layer
-    fits = layer.flow == "same" or isinstance(layer, Add)
-    if not fits or isinstance(layer, Gate) or len({shapes[value] for value in (*node.inputs, name)}) > 1:
-        return None
-    return AnyRows(name, node.inputs, layer, list(layer.param_shapes()), list(layer.buffer_shapes()))

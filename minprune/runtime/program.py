@@ -20,7 +20,8 @@ from ..ops import Array
 from ..reports import table
 from .building import Builder, buffer, shortest
 from .folding import folded
-from .images import ImagePlan, plan_images
+from .images import ImagePlan
+from .planning import plan_images
 from .steps import LayerRows, ProductRows, Step, Workspace, panel_room
 
 CHUNK = 128  # samples that go through the program together: their values stay in the L2 cache

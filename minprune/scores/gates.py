@@ -149,7 +149,7 @@ def planned_gradients(context: Context) -> Iterator[dict[str, GateGradients | Ga
     """
     if backend() != "numba":
         return None
-    from ..runtime.plans import plan_network
+    from ..runtime.planning import plan_network
 
     gated, gates = with_gates(context.net, [group.name for group in context.groups])
     first = gated.take(next(context.batches())[0])
