@@ -1,6 +1,6 @@
 """Programs: is a compiled MLP faster than what people would run it with?
 
-    python bench/programs.py [--rounds 21]
+    python bench/programs.py [--rounds 21] [--quick] [--json DIR]
 
 784-300-100-10 with ReLU, float32, one thread, and two that nothing was tuned on (617-131-26, 100-1000-1000-7), at
 several batch sizes: `minprune.compile` against NumPy (the network itself, OpenBLAS choosing its kernels), PyTorch
@@ -11,13 +11,12 @@ multiply-adds as a share of the core's peak.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from side_by_side import keep, ratio, spread, take_turns, where
+from side_by_side import MISSING, keep, ratio, spread, start, take_turns
 
 import minprune as mp
 from minprune.kernels.machine import machine
@@ -97,26 +96,24 @@ def measured(sizes: tuple[int, tuple[int, ...], int], batch: int, rounds: int) -
 
 def main() -> None:
     """Measure, print a table, keep the numbers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=21)
-    options = parser.parse_args()
-    print(where())
+    options = start(__doc__, rounds=21)
+    networks, batches, rounds = (NETWORKS[:2], (1, 256), 5) if options.quick else (NETWORKS, BATCHES, options.rounds)
     rows = []
-    with bar("timing", len(NETWORKS) * len(BATCHES), show=True) as advance:
-        for sizes in NETWORKS:
-            for batch in BATCHES:
-                rows.append(measured(sizes, batch, options.rounds))
+    with bar("timing", len(networks) * len(batches), show=True) as advance:
+        for sizes in networks:
+            for batch in batches:
+                rows.append(measured(sizes, batch, rounds))
                 advance(text=f"{rows[-1]['network']}, {batch}")
     peers = ("NumPy", "PyTorch", "onnxruntime")
     lines = []
     for row in rows:
-        ratios = [spread(row["ratios"][peer]) if peer in row["ratios"] else "not installed" for peer in peers]
+        ratios = [spread(row["ratios"][peer]) if peer in row["ratios"] else MISSING for peer in peers]
         pruned = f"{spread(row['pruned'])} of {row['pruned']['macs']:.2f}"
         share = f"{row['of peak']:.0%}"
         lines.append((row["network"], row["batch"], duration(row["seconds"]["ours"]), *ratios, pruned, share))
     head = ("network", "batch", "program", *(f"{peer} / program" for peer in peers), "half pruned, of MACs", "of peak")
     print(table(head, lines))
-    print(f"kept in {keep('programs', rows)}")
+    keep(options, "programs", rows)
 
 
 if __name__ == "__main__":
