@@ -21,11 +21,12 @@ from minprune.reports import duration, table
 from .side_by_side import CANNOT, TOLD, described, where
 
 FOLDER = Path(__file__).parent
-SPEED = (
-    *("startup", "programs", "dense", "conv", "sparse", "masked_network", "epoch", "leave_one_out"),
-    *("sklearn_mlp", "torch_pruning", "threads", "growth", "device"),
-)
 QUALITY = ("agreement", "loop", "sets", "repair", "schedules", "weights", "onnx_models")
+SPEED = tuple(
+    path.stem
+    for path in sorted(FOLDER.glob("*.py"))
+    if path.stem not in (*QUALITY, "__main__", "side_by_side", "__init__")
+)
 OUTCOMES = {0: "done", CANNOT: "passed over"}
 
 

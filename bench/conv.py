@@ -117,7 +117,7 @@ def measured(
         "PyTorch": torch_call(reference, args, setting),
     }
     found = {"what": f"{reference.__name__} {name}, {setting.N}", "taken": bool(kernel.takes(*met))}
-    found |= compared(calls, rounds)
+    found |= compared(calls, rounds, block=8e-3)
     if reference not in CONVOLUTIONS:
         return found
     each = setting.C // setting.groups * prod(setting.kernel) * prod(setting.out) * setting.O

@@ -84,7 +84,7 @@ def measured(reference: Callable[..., Any], sizes: tuple[int, int, int], dtype: 
         "PyTorch": torch_call(reference, args),
     }
     what = {"what": f"{reference.__name__} {I}-{J}, {N}", "taken": bool(kernel.takes(*args))}
-    return what | rates(compared(calls, rounds), 2 * N * I * J, top)
+    return what | rates(compared(calls, rounds, block=8e-3), 2 * N * I * J, top)
 
 
 def rows_table(rows: Sequence[Row]) -> str:

@@ -29,8 +29,8 @@ def measured(name: str, net: Any, x: Any, y: Any, backend: str, rounds: int) -> 
     found: dict[str, Any] = {}
 
     def forward() -> None:
-        for start in range(0, len(x), 1024):
-            net(x[start : start + 1024])
+        for first in range(0, len(x), 1024):
+            net(x[first : first + 1024])
 
     def truth() -> None:
         found.update(mp.score(net, (x, y), "leave_one_out", progress=False))
@@ -67,10 +67,11 @@ def main() -> None:
             for backend in ("numpy", "numba"):
                 rows.append(measured(*case, backend, options.rounds))
                 advance(text=rows[-1]["what"])
-    lines = [
-        (r["what"], r["samples"], *(duration(r["seconds"][how]) for how in (PASS, TRUTH)), spread(r["ratios"]["passes"]), r["naive"], r["cost nothing"])
-        for r in rows
-    ]  # fmt: skip
+    lines = []
+    for row in rows:
+        times = (duration(row["seconds"][how]) for how in (PASS, TRUTH))
+        counted = (spread(row["ratios"]["passes"]), row["naive"], row["cost nothing"])
+        lines.append((row["what"], row["samples"], *times, *counted))
     print(table(("", "samples", PASS, TRUTH, "passes", "naive", "neurons that cost nothing"), lines))
     keep(options, "leave_one_out", rows)
 
