@@ -9,10 +9,8 @@ told: glibc reads that when a process starts, so the process starts itself again
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
-import platform
 import sys
 from pathlib import Path
 
@@ -27,24 +25,21 @@ if not (KEEP | SAME).items() <= os.environ.items() or any(name in os.environ for
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from statistics import median
 from time import perf_counter
 from typing import Any, NoReturn
 
-import numpy as np
-
 import minprune as mp
 from minprune.errors import FileError
 from minprune.files import atomic_write
-from minprune.kernels.cpu import target
 from minprune.reports import duration, table
+from minprune.surroundings import MISSING as MISSING
+from minprune.surroundings import described as described
+from minprune.surroundings import surroundings
 
 LIBRARIES = ("numpy", "numba", "scipy", "torch", "onnxruntime", "scikit-learn", "torch-pruning")
 CANNOT = 77  # the exit status of a benchmark that this machine cannot run: no data set, no GPU
 TOLD = "BENCH_TOLD"  # set where the machine has been described already
-MISSING = "not installed"
 Call = Callable[[], Any]
 Row = dict[str, Any]
 
@@ -120,35 +115,9 @@ def spread(found: Mapping[str, float]) -> str:
     return f"{found['median']:.2f} ({found['low']:.2f}–{found['high']:.2f})"
 
 
-@cache
-def openblas() -> str:
-    """The kernels that OpenBLAS has chosen."""
-    for path in (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"):
-        name = ctypes.CDLL(str(path)).scipy_openblas_get_corename64_
-        name.restype = ctypes.c_char_p
-        return str(name().decode())
-    return "unknown"
-
-
 def where() -> Row:
     """Machine, versions, and how busy the machine was."""
-    found: Row = {"platform": platform.platform(), "cpu": target().cpu, "python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = MISSING
-    found |= {"openblas": openblas(), "threads": int(THREADS), "cores": os.cpu_count()}
-    return found | {"load": round(os.getloadavg()[0], 2)}
-
-
-def described(found: Row) -> str:
-    """The same for people; a peer that is missing is named."""
-    versions = ", ".join(f"{name} {found[name]}" for name in ("python", *LIBRARIES) if found[name] != MISSING)
-    missing = [name for name in LIBRARIES if found[name] == MISSING]
-    machine = f"{found['platform']}, {found['cores']} cores ({found['cpu']}), load {found['load']}"
-    lines = [machine, f"{versions}; OpenBLAS for {found['openblas']}; threads: {found['threads']}"]
-    return "\n".join([*lines, *([f"{MISSING}, so passed over: {', '.join(missing)}"] if missing else [])])
+    return surroundings(LIBRARIES, int(THREADS))
 
 
 def compared(calls: Mapping[str, Call | None], rounds: int, ours: str = "ours", block: float = 3e-3) -> Row:
