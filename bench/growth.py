@@ -1,6 +1,6 @@
 """How do time and memory grow with width, depth, batch, zeros, and neurons removed?
 
-    python bench/growth.py [--rounds 7] [--figure DIR] [--quick] [--json DIR]
+    python bench/growth.py [--rounds 7] [--quick] [--json DIR]
 
 Dense layers with ReLU, float32, one thread, random images. Five kinds of work: the forward pass of a program, and of
 the network in NumPy; a step of training with Adam (`mp.fit` on one batch), Taylor scores and leave-one-out with
@@ -11,7 +11,7 @@ program it is that of its first call, which makes its workspace. Compiling is ou
 An exponent is the slope of a straight line through the logarithms of the larger half of the points. Beside it stands
 what counting gives at the same points: of the multiply-adds, which is what time would do if nothing else took any, and
 of the bytes that must be held at once by the rule in `values`. Thin lines in the figure are the multiply-adds at the
-core's peak, below which no time can lie, and those bytes. Points of more multiply-adds than `MOST` are left out.
+core's peak, below which no time can lie, and those bytes; with `--json` it is drawn beside the numbers. Points of more multiply-adds than `MOST` are left out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -207,7 +206,7 @@ def figure(rows: Sequence[Row]) -> Any:
 
 def main() -> None:
     """Measure, print a table, draw, keep the numbers."""
-    options = start(__doc__, rounds=7, figure="")
+    options = start(__doc__, rounds=7)
     plan = [(axis, work, points) for axis, points in curves(options.quick).items() for work in works_of(axis)]
     rows = []
     with bar("measuring", len(plan), show=True) as advance:
@@ -225,8 +224,8 @@ def main() -> None:
         )
     head = ("against", "work", "from – to", "ms", "exponent", "counted", "of peak", "MB", "exponent", "by the rule")
     print(table(head, lines, left=2))
-    for suffix in (".svg", ".png") if options.figure else ():
-        save(figure(rows), Path(options.figure) / f"growth{suffix}")
+    for suffix in (".svg", ".png") if options.json else ():
+        save(figure(rows), options.json / f"growth{suffix}")
     keep(options, "growth", rows)
 
 
