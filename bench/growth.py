@@ -10,8 +10,9 @@ program it is that of its first call, which makes its workspace. Compiling is ou
 
 An exponent is the slope of a straight line through the logarithms of the larger half of the points. Beside it stands
 what counting gives at the same points: of the multiply-adds, which is what time would do if nothing else took any, and
-of the bytes that must be held at once by the rule in `values`. Thin lines in the figure are the multiply-adds at the
-core's peak, below which no time can lie, and those bytes; with `--json` it is drawn beside the numbers. Points of more multiply-adds than `MOST` are left out.
+of the bytes that must be held at once by the rule in `values`. With `--json` all curves are drawn beside the numbers,
+growth.svg and .png; thin lines there are the multiply-adds at the core's peak, below which no time can lie but that of
+leave-one-out, which leaves out what is 0, and those bytes. Points of more multiply-adds than `MOST` are left out.
 """
 
 from __future__ import annotations

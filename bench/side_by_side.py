@@ -128,15 +128,13 @@ def compared(calls: Mapping[str, Call | None], rounds: int, ours: str = "ours", 
 
 
 def peers_table(rows: Sequence[Row], ours: str = "ours") -> str:
-    """Rows of `compared`, each with what it is about; `of peak` where it is known."""
+    """Rows of `compared`, each with what it is about."""
     peers = list(dict.fromkeys(peer for row in rows for peer in row["ratios"]))
-    share = any(row.get("of peak") for row in rows)
     lines = []
     for row in rows:
         ratios = [spread(row["ratios"][peer]) if peer in row["ratios"] else "–" for peer in peers]
-        of_peak = [f"{row['of peak']:.0%}" if row.get("of peak") else ""] if share else []
-        lines.append((row["what"], duration(row["seconds"][ours]), *ratios, *of_peak))
-    return table(("", ours, *(f"{peer} / {ours}" for peer in peers), *(["of peak"] if share else [])), lines)
+        lines.append((row["what"], duration(row["seconds"][ours]), *ratios))
+    return table(("", ours, *(f"{peer} / {ours}" for peer in peers)), lines)
 
 
 def keep(options: argparse.Namespace, name: str, rows: Sequence[Row]) -> None:
