@@ -15,13 +15,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from side_by_side import THREADS, Row, keep, mnist, peers_table, ratio, start, take_turns
+from side_by_side import THREADS, Row, keep, mnist, ratio, spread, start, take_turns
 
 import minprune as mp
 from minprune.models import lenet5, mlp
 from minprune.progress import track
+from minprune.reports import duration, table
 
 BATCH = 128
+PAIRS = (("numpy", "numba"), ("PyTorch", "numba"), ("PyTorch", "numpy"))
 NETWORKS = {
     "MLP 784-300-100-10": lambda: mlp(784, (300, 100), 10),
     "LeNet-5 20-50-500": lambda: lenet5((1, 28, 28), 10),
@@ -68,31 +70,31 @@ def theirs(image: bool, x: Any, y: Any) -> Callable[[], None] | None:
     return epoch
 
 
-def measured(name: str, samples: int, rounds: int) -> list[Row]:
-    """A row for each of our backends."""
+def measured(name: str, samples: int, rounds: int) -> Row:
+    """An epoch of each, in turn."""
     image = name.startswith("LeNet")
     data = mnist(flat=not image)
     x = np.concatenate([data.train.x, data.valid.x])[:samples]
     y = np.concatenate([data.train.y, data.valid.y])[:samples]
-    calls = {backend: ours(NETWORKS[name](), x, y, backend) for backend in ("numpy", "numba")}
+    calls = {backend: ours(NETWORKS[name](), x, y, backend) for backend in ("numba", "numpy")}
     peer = theirs(image, x, y)
     times = take_turns(calls | ({"PyTorch": peer} if peer else {}), rounds, block=0)
-    found = []
-    for backend in calls:
-        others = [other for other in times if other != backend]
-        ratios = {other: ratio(times, other, backend) for other in others}
-        seconds = {"ours": min(times[backend])} | {other: min(times[other]) for other in others}
-        found.append({"what": f"{name}, {backend}", "samples": len(x), "seconds": seconds, "ratios": ratios})
-    return found
+    seconds = {who: min(found) for who, found in times.items()}
+    ratios = {f"{one} / {other}": ratio(times, one, other) for one, other in PAIRS if one in times}
+    return {"what": name, "samples": len(x), "seconds": seconds, "ratios": ratios}
 
 
 def main() -> None:
     """Measure, print a table, keep the numbers."""
     options = start(__doc__, samples=60_000, rounds=3)
     samples = min(options.samples, 6_000) if options.quick else options.samples
-    rows = [row for name in track(NETWORKS, "training", show=True) for row in measured(name, samples, options.rounds)]
-    print(f"an epoch of {rows[0]['samples']:,} images, batch {BATCH}")
-    print(peers_table(rows))
+    rows = [measured(name, samples, options.rounds) for name in track(NETWORKS, "training", show=True)]
+    head = (*rows[0]["seconds"], *rows[0]["ratios"])
+    lines = []
+    for row in rows:
+        times = (duration(seconds) for seconds in row["seconds"].values())
+        lines.append((row["what"], *times, *(spread(found) for found in row["ratios"].values())))
+    print(f"an epoch of {rows[0]['samples']:,} images, batch {BATCH}\n{table(('', *head), lines)}")
     keep(options, "epoch", rows)
 
 
