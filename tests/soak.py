@@ -24,6 +24,7 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+import rich.progress  # noqa: F401: a bar that is drawn late, on a busy machine, would be megabytes more
 
 import minprune as mp
 from minprune.models import cnn, lenet5, mlp
