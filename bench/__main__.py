@@ -78,13 +78,16 @@ def every(names: Sequence[str], options: argparse.Namespace) -> list[tuple[str, 
 
 
 def main() -> int:
-    """0 where all that could be measured was, else 1."""
+    """0 where all that could be measured was, 1 where something failed, 130 when interrupted."""
     options = parse()
     if options.list:
         print(listed())
         return 0
     print(described(where()), flush=True)
-    found = every(options.only, options)
+    try:
+        found = every(options.only, options)
+    except KeyboardInterrupt:
+        return 130
     print(f"\n{table(('', 'took', ''), found)}")
     return int(any(outcome.startswith("failed") for _, _, outcome in found))
 

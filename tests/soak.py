@@ -24,7 +24,7 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
-import rich.progress  # noqa: F401: a bar that is drawn late, on a busy machine, would be megabytes more
+import rich.progress  # noqa: F401
 
 import minprune as mp
 from minprune.models import cnn, lenet5, mlp
@@ -34,6 +34,7 @@ STATM, FILES = Path("/proc/self/statm"), Path("/proc/self/fd")
 BOUNDS = {"megabytes": 8.0, "threads": 1.0, "files": 1.0}
 CALLERS = 4
 FEWEST = 8  # rounds that say something
+# rich is imported before anything is counted: a bar that a busy machine draws late would be megabytes more.
 
 
 def held() -> dict[str, float]:
