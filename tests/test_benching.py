@@ -67,11 +67,21 @@ def test_a_network_that_onnxruntime_refuses_is_timed_without_it(
     assert "\nonnxruntime: it refuses the network: " in capsys.readouterr().out
 
 
-def test_wrong_batches_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--batch", "1,0", "list of whole numbers such as 1,32,256"),
+        ("--seconds", "nan", "number of seconds above 0"),
+        ("--seconds", "0", "number of seconds above 0"),
+    ],
+)
+def test_wrong_numbers_are_wrong_usage(
+    option: str, value: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
-        main(["bench", "--batch", "1,0"])
+        main(["bench", option, value])
     assert stop.value.code == 2
-    assert "invalid list of whole numbers such as 1,32,256 value: '1,0'" in capsys.readouterr().err
+    assert f"invalid {expected} value: '{value}'" in capsys.readouterr().err
 
 
 def test_what_is_not_installed_is_said_to_be_passed_over() -> None:
