@@ -22,10 +22,9 @@ from .side_by_side import CANNOT, TOLD, described, where
 
 FOLDER = Path(__file__).parent
 QUALITY = ("agreement", "loop", "sets", "repair", "schedules", "weights", "onnx_models")
+SHARED = ("side_by_side", "peers")
 SPEED = tuple(
-    path.stem
-    for path in sorted(FOLDER.glob("*.py"))
-    if path.stem not in (*QUALITY, "__main__", "side_by_side", "__init__")
+    path.stem for path in sorted(FOLDER.glob("[!_]*.py")) if path.stem not in QUALITY and path.stem not in SHARED
 )
 OUTCOMES = {0: "done", CANNOT: "passed over"}
 

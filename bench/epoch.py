@@ -15,7 +15,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from side_by_side import THREADS, Row, keep, mnist, ratio, spread, start, take_turns
+from peers import as_torch, torch_model
+from side_by_side import Row, keep, mnist, ratio, spread, start, take_turns
 
 import minprune as mp
 from minprune.models import lenet5, mlp
@@ -41,25 +42,17 @@ def ours(net: Any, x: Any, y: Any, backend: str) -> Callable[[], None]:
     return epoch
 
 
-def theirs(image: bool, x: Any, y: Any) -> Callable[[], None] | None:
+def theirs(net: Any, x: Any, y: Any) -> Callable[[], None] | None:
     """One epoch of PyTorch."""
-    try:
-        import torch
-    except ImportError:
+    model = torch_model(net)
+    if model is None:
         return None
-    nn = torch.nn
-    torch.set_num_threads(int(THREADS))
+    import torch
+
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
-    data, labels = torch.tensor(x), torch.tensor(y)
-    if image:
-        model = nn.Sequential(
-            *(nn.Conv2d(1, 20, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(20, 50, 5), nn.ReLU(), nn.MaxPool2d(2)),
-            *(nn.Flatten(), nn.Linear(800, 500), nn.ReLU(), nn.Linear(500, 10)),
-        ).to(memory_format=torch.channels_last)
-        data = data.to(memory_format=torch.channels_last)
+    data, labels = as_torch(x), torch.tensor(y)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
-    loss = nn.CrossEntropyLoss()
+    loss = torch.nn.CrossEntropyLoss()
 
     def epoch() -> None:
         for chosen in torch.randperm(len(data)).split(BATCH):
@@ -72,12 +65,11 @@ def theirs(image: bool, x: Any, y: Any) -> Callable[[], None] | None:
 
 def measured(name: str, samples: int, rounds: int) -> Row:
     """An epoch of each, in turn."""
-    image = name.startswith("LeNet")
-    data = mnist(flat=not image)
+    data = mnist(flat=name.startswith("MLP"))
     x = np.concatenate([data.train.x, data.valid.x])[:samples]
     y = np.concatenate([data.train.y, data.valid.y])[:samples]
     calls = {backend: ours(NETWORKS[name](), x, y, backend) for backend in ("numba", "numpy")}
-    peer = theirs(image, x, y)
+    peer = theirs(NETWORKS[name](), x, y)
     times = take_turns(calls | ({"PyTorch": peer} if peer else {}), rounds, block=0)
     seconds = {who: min(found) for who, found in times.items()}
     ratios = {f"{one} / {other}": ratio(times, one, other) for one, other in PAIRS if one in times}

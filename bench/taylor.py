@@ -23,7 +23,8 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
-from side_by_side import THREADS, Row, cannot, compared, keep, mnist, spread, start
+from peers import as_torch, torch_model
+from side_by_side import Row, cannot, compared, keep, mnist, spread, start
 
 import minprune as mp
 from minprune.correlation import spearman
@@ -54,19 +55,10 @@ class Peer:
     def __init__(self, net: Any, x: Any, y: Any) -> None:
         import torch
 
-        torch.set_num_threads(int(THREADS))
-        self.torch = torch
-        self.layers, modules = {}, []
-        for name, node in net.nodes.items():
-            modules.append(self._module(node.layer))
-            if f"{name}.W" in net.params:
-                self.layers[name] = modules[-1]
-                modules[-1].weight.data = torch.tensor(net.params[f"{name}.W"])
-                modules[-1].bias.data = torch.tensor(net.params[f"{name}.b"])
-        self.model, self.x, self.y = torch.nn.Sequential(*modules).eval(), torch.tensor(x), torch.tensor(y)
-        if x.ndim == 4:
-            self.model = self.model.to(memory_format=torch.channels_last)
-            self.x = self.x.to(memory_format=torch.channels_last)
+        self.torch, self.model = torch, torch_model(net)
+        modules = list(self.model)
+        self.layers = {name: m for name, m in zip(net.nodes, modules, strict=True) if f"{name}.W" in net.params}
+        self.x, self.y = as_torch(x), torch.tensor(y)
         hidden = list(self.layers)[:-1]
         places = [k for k, module in enumerate(modules) if module in self.layers.values()]
         flat = [isinstance(modules[k - 1], torch.nn.Flatten) for k in places]
@@ -77,14 +69,6 @@ class Peer:
         if self.pruning is not None:
             graph = self.pruning.DependencyGraph().build_dependency(self.model, example_inputs=self.x[:1])
             self.groups = {name: self._group(graph, self.layers[name]) for name in hidden}
-
-    def _module(self, layer: Any) -> Any:
-        nn, kind = self.torch.nn, layer.kind
-        if kind == "dense":
-            return nn.Linear(layer.inputs, layer.outputs)
-        if kind == "conv":
-            return nn.Conv2d(layer.inputs, layer.outputs, layer.kernel)
-        return {"relu": nn.ReLU, "maxpool": lambda: nn.MaxPool2d(2), "flatten": nn.Flatten}[kind]()
 
     def _group(self, graph: Any, layer: Any) -> Any:
         linear = isinstance(layer, self.torch.nn.Linear)
