@@ -32,7 +32,7 @@ from minprune.figures.drawing import DASHES, LINES, MARKERS, headline, new_figur
 from minprune.kernels.machine import machine
 from minprune.models import mlp
 from minprune.progress import bar
-from minprune.reports import table
+from minprune.reports import macs, table
 
 MOST, CHUNK = 3e10, 128  # multiply-adds of a call; samples that a program works on at a time
 BYTES = 4
@@ -106,6 +106,7 @@ def values(work: str, point: Point) -> float:
 def network(point: Point) -> mp.Graph:
     """The network of a point."""
     net = mlp(point.sizes[0], point.sizes[1:-1], point.sizes[-1])
+    assert products("NumPy", point) == point.batch * sum(macs(net, net.input_shapes or {}).values())
     if point.kept == 1:
         return net
     return mp.mask(net, mp.decide(mp.score(net, criterion="magnitude_l1", by="weight"), mp.Global(1 - point.kept)))
