@@ -33,8 +33,11 @@ def _module(nn: Any, layer: Any) -> Any:
     if layer.kind == "dense":
         return nn.Linear(layer.inputs, layer.outputs)
     if layer.kind == "conv":
-        return nn.Conv2d(layer.inputs, layer.outputs, layer.kernel)
-    return {"relu": nn.ReLU, "maxpool": lambda: nn.MaxPool2d(2), "flatten": nn.Flatten}[layer.kind]()
+        moves = (layer.stride, layer.padding, layer.dilation, layer.groups)
+        return nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, *moves)
+    if layer.kind == "maxpool":
+        return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding)
+    return {"relu": nn.ReLU, "flatten": nn.Flatten}[layer.kind]()
 
 
 def as_torch(x: Any) -> Any:
