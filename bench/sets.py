@@ -2,7 +2,8 @@
 
     MINPRUNE_DATA=... python bench/sets.py [--seeds 2] [--epochs 8]
 
-MNIST, 784-300-100-10, trained as in bench/agreement.py, and the digits network of `minprune.studies`, 64-512-256-10.
+MNIST, 784-300-100-10, trained as in bench/agreement.py but with AdamW's weight decay of 0.01, and the digits network of
+`minprune.studies`, 64-512-256-10.
 Scores and the quadratic model see 5,000 training samples (of the digits all of them). The same share of both hidden
 layers is removed in one shot, without repair and with least squares on the same samples; nothing is fine-tuned. "In 5
 rounds" is removed in five equal parts, with a new model of what is left before each. Printed is the error on the

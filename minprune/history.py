@@ -25,6 +25,8 @@ class History:
         Time taken, validation included.
     best_epoch : int
         The epoch, counted from 1, whose weights the network has.
+    plan : str
+        Which layers ran by a plan; or why none did, and all was on the tape.
     state : OptimizerState
         Where the optimiser stands: the memory that belongs to these weights.
     """
@@ -35,6 +37,7 @@ class History:
     lr: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     best_epoch: int = 0
+    plan: str = ""
     state: OptimizerState = field(default_factory=OptimizerState)
 
     def as_dict(self) -> dict[str, Any]:

@@ -77,8 +77,9 @@ class Read:
     def per_neuron(self, entries: Array, size: int) -> Array:
         """Sum entries (N, C, …) over places, and over the channels of each neuron: (N, size)."""
         entries = entries.sum(axis=tuple(range(2, entries.ndim)))  # (N,C,…) -> (N,C)
-        if np.array_equal(self.owner, np.arange(size)):
-            return entries
+        each, rest = divmod(len(self.owner), max(1, size))
+        if not rest and np.array_equal(self.owner, np.repeat(np.arange(size), each)):  # one after the other
+            return entries if each == 1 else entries.reshape(len(entries), size, each).sum(axis=2)
         total = np.zeros((len(entries), size), dtype=entries.dtype)
         mine = self.owner != NOBODY
         np.add.at(total.T, self.owner[mine], entries[:, mine].T)

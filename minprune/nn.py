@@ -10,7 +10,7 @@ training leaves them at 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -262,12 +262,20 @@ class Graph:
         return values[self.output]
 
     def run(
-        self, values: Mapping[str, Any], arrays: Mapping[str, Any], training: Training | None = None
+        self,
+        values: Mapping[str, Any],
+        arrays: Mapping[str, Any],
+        training: Training | None = None,
+        without: Container[str] = (),
     ) -> dict[str, Any]:
-        """Compute and return every value by name; where inputs or arrays are tensors, all goes on their tape."""
+        """Compute and return every value by name; where inputs or arrays are tensors, all goes on their tape.
+
+        Nodes that somebody else has computed are left out; what others read of them must be among the values.
+        """
         values = dict(values)
         for name in self.nodes:
-            values[name] = self.compute_node(name, values, arrays, training)
+            if name not in without:
+                values[name] = self.compute_node(name, values, arrays, training)
         return values
 
     def compute_node(

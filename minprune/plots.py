@@ -74,7 +74,12 @@ LABELLED = 32  # more bars than this are sorted and lose their names and outline
 
 
 def score_bars(
-    scores: ArrayLike, drop: Sequence[int], truth: ArrayLike | None = None, title: str = "", xlabel: str = "neuron"
+    scores: ArrayLike,
+    drop: Sequence[int],
+    truth: ArrayLike | None = None,
+    title: str = "",
+    xlabel: str = "neuron",
+    ylabel: str = "importance score",
 ) -> Figure:
     """Draw one bar for every neuron of a group, the pruned ones marked, and under it what its removal really costs.
 
@@ -89,6 +94,8 @@ def score_bars(
     truth : array (n,), optional
         The loss change when that neuron alone is removed (criterion ``leave_one_out``); gets a second panel.
     title, xlabel : str
+    ylabel : str
+        What the bars of the first panel are.
 
     Returns
     -------
@@ -123,6 +130,7 @@ def score_bars(
     figure = new_figure(max(5.0, 0.32 * len(heights)) if few else 9.0, 3.2 if truth is None else 5.2)
     panels = figure.subplots(1 if truth is None else 2, 1, sharex=True, squeeze=False)[:, 0]
     _score_panel(panels[0], heights[order], gone[order], few)
+    panels[0].set_ylabel(ylabel)
     if truth is not None:
         costs = finite(vector(truth, "truth"), "truth")
         if len(costs) != len(heights):
@@ -146,7 +154,6 @@ def _score_panel(axes: Axes, heights: Array, gone: Array, few: bool) -> None:
     top = max(bounded) + 0.15 * (np.ptp(bounded) or 1.0)
     _bars(axes, np.where(heights == inf, top, heights), gone, few)
     axes.axhline(0, color=BLACK, linewidth=0.8)
-    axes.set_ylabel("importance score")
     if len(endless):
         axes.set_ylim(top=top + 0.12 * (top - min(bounded)))  # room for the sign
         axes.plot(endless, np.full(len(endless), top), "^", color=BLACK, markersize=6 if few else 3, clip_on=False)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .backends import backend
 from .checkpoints import Best, kept_training, restore_training
 from .datasets.samples import Samples, rows
 from .distillation import Distillation, taught
@@ -25,7 +26,10 @@ from .penalties import Penalty
 from .progress import bar
 from .provenance import digest, note
 from .targets import choose_loss
-from .tensor import Tape, apply, backward
+from .tensor import Tape, Tensor, apply, backward
+
+if TYPE_CHECKING:
+    from .runtime.plans import Plan
 
 
 def loss_and_gradients(
@@ -35,6 +39,7 @@ def loss_and_gradients(
     loss: str,
     training: Training | None = None,
     soft: tuple[Distillation, Array] | None = None,
+    plan: Plan | None = None,
 ) -> tuple[float, dict[str, Array]]:
     """The mean loss of a batch, and its gradient by every parameter.
 
@@ -52,12 +57,14 @@ def loss_and_gradients(
         With it dropout and batch-norm are in training mode; without it in evaluation mode.
     soft : (Distillation, array (N, K)), optional
         What a teacher answers to these samples, and how much that counts beside the targets.
+    plan : Plan, optional
+        Computes the layers that it knows, forwards and backwards; the tape has the others.
 
     Returns
     -------
     loss : float
     gradients : dict
-        By parameter name.
+        By parameter name; those of planned layers are overwritten by the next call with the same plan.
 
     Examples
     --------
@@ -68,13 +75,42 @@ def loss_and_gradients(
     >>> loss, grads["dense1.W"]
     (0.5, array([[3.]]))
     """
-    tape = Tape()
-    params = {name: tape.watch(array) for name, array in net.params.items()}
-    y = net.run(net.take(x), {**net.buffers, **params}, training)[net.output]
+    tape, values, planned = Tape(), net.take(x), set() if plan is None else plan.inside
+    ends: dict[str, Tensor] = {}
+    if plan is not None:
+        if training is None and plan.trains:
+            raise StructureError("this plan is for training: batch-norm or dropout are among its layers")
+        plan.load(net.arrays)
+        ends = {end: tape.watch(rows) for end, rows in plan.forward(values, training).items()}
+    params = {name: tape.watch(array) for name, array in net.params.items() if name.rpartition(".")[0] not in planned}
+    y = net.run({**values, **ends}, {**net.buffers, **params}, training, without=planned)[net.output]
     losses = apply(LOSSES[loss], y, t) if soft is None else soft[0].losses(y, t, soft[1], loss)
     L = apply(Mean, losses)
-    grads = backward(L, wrt=params.values())
-    return float(L.value), {name: grads[param] for name, param in params.items()}
+    bars = backward(L, wrt=[*params.values(), *ends.values()])
+    grads = {name: bars[param] for name, param in params.items()}
+    if plan is not None:
+        grads |= plan.backward({end: bars[tensor] for end, tensor in ends.items()})
+    return float(L.value), {name: grads[name] for name in net.params}
+
+
+def plan_for(net: Graph, x: Any, batch_size: int) -> Plan | str:
+    """Plan a training on such x; or why there is no plan, and the tape has all layers.
+
+    Raises
+    ------
+    ShapeError
+        When x does not fit the network.
+    """
+    if backend() != "numba":
+        return f"backend {backend()}"
+    from .runtime.plans import plan_network
+
+    first = net.take(rows(x, slice(1)))
+    shapes = net.value_shapes({name: value.shape[1:] for name, value in first.items()})
+    plan = plan_network(net, shapes, "weights")
+    if not isinstance(plan, str) and plan.images is not None and 2 * batch_size < plan.images.samples:
+        return f"batches of {batch_size} fill less than half a tile of {plan.images.samples}"
+    return plan
 
 
 def fit(
@@ -174,7 +210,7 @@ def fit(
     loss = choose_loss(train.y) if loss is None else loss
     soft = None if teacher is None else (distill, taught(teacher, net, train.x, loss))
     how = (optimizer or Adam(), schedule, clip_norm, penalty, soft)
-    run = _Run(net, train, valid, loss, how, keep, np.random.default_rng(rng))
+    run = _Run(net, train, valid, loss, how, keep, batch_size, np.random.default_rng(rng))
     run.history.state = OptimizerState() if state is None else state.sliced({})  # a copy
     before = digest(net) if net.history else ""
     net.close_masks()
@@ -189,6 +225,7 @@ def fit(
             if keeper is not None:
                 keeper.keep(run.kept())
     run.restore_best()
+    run.history.plan = run.plan if isinstance(run.plan, str) else str(run.plan)
     note(net, "train", before, **_told(run, distill if teacher is not None else None))
     return run.history
 
@@ -256,11 +293,13 @@ class _Run:
         loss: str,
         how: tuple[Optimizer, Schedule | None, float | None, Penalty | None, tuple[Distillation, Array] | None],
         keep: str,
+        batch_size: int,
         rng: np.random.Generator,
     ) -> None:
         self.net, self.valid, self.loss, self.keep, self.rng = net, valid, loss, keep, rng
         self.optimizer, self.schedule, self.clip_norm, self.penalty, self.soft = how
         self.x, self.t = train.x, targets_for(net, train, loss)
+        self.plan = plan_for(net, self.x, batch_size)
         if valid is not None:
             try:
                 targets_for(net, valid, loss)  # now, rather than after the first epoch
@@ -296,7 +335,8 @@ class _Run:
             chosen = order[batch]
             soft = None if self.soft is None else (self.soft[0], self.soft[1][chosen])
             batch_x, batch_t = rows(self.x, chosen), self.t[chosen]
-            loss, grads = loss_and_gradients(self.net, batch_x, batch_t, self.loss, training, soft)
+            plan = None if isinstance(self.plan, str) else self.plan
+            loss, grads = loss_and_gradients(self.net, batch_x, batch_t, self.loss, training, soft, plan)
             if not np.isfinite(loss):
                 raise _diverged(epoch, number + 1, f"the loss is {loss}")
             if self.schedule is not None:

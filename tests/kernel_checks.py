@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
+from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from minprune.kernels import cases, window_cases
 from minprune.kernels.cases import Case
 from minprune.kernels.convolution import conv_grad_W_kernel, conv_grad_x_kernel, conv_kernel
 from minprune.kernels.dense import affine_grad_W_kernel, affine_grad_x_kernel, affine_kernel
+from minprune.kernels.effects import effect_sums_kernel
 from minprune.kernels.elementwise import relu_grad_kernel
 from minprune.kernels.leaving import outputs_kernel, sums_kernel
 from minprune.kernels.losses import label_losses_kernel
@@ -33,14 +36,20 @@ from minprune.kernels.strips import (
     tiled,
     to_strips,
 )
+from minprune.kernels.tiles import from_tile, samples_of, to_tile
+from minprune.layers import Conv1d, Conv2d
 from minprune.ops.activations import relu_grad
 from minprune.ops.affine import affine, affine_grad_W, affine_grad_x
 from minprune.ops.conv import conv, conv_grad_W, conv_grad_x
 from minprune.ops.losses import label_losses
 from minprune.ops.pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
+from minprune.ops.windows import output_size
 from minprune.optim import adam_step, momentum_step
+from minprune.runtime.parts import Filters, Largest, Means, Tile
 from minprune.runtime.steps import csr
+from minprune.scores.effects import effect_sums
 from minprune.scores.leaving import outputs_without, sums_without
+from minprune.wiring import Node
 
 DENSE = {affine: affine_kernel, affine_grad_x: affine_grad_x_kernel, affine_grad_W: affine_grad_W_kernel}
 WINDOWS = {
@@ -53,7 +62,12 @@ WINDOWS = {
     avg_pool_grad: avg_pool_grad_kernel,
     relu_grad: relu_grad_kernel,
 }
-TRUTH = {label_losses: label_losses_kernel, sums_without: sums_kernel, outputs_without: outputs_kernel}
+TRUTH = {
+    label_losses: label_losses_kernel,
+    effect_sums: effect_sums_kernel,
+    sums_without: sums_kernel,
+    outputs_without: outputs_kernel,
+}
 KERNELS = DENSE | TRUTH | WINDOWS
 
 
@@ -89,6 +103,112 @@ def on_strips(x: Any, W: Any, b: Any, rows: int = 0) -> Any:
     y = np.empty((len(x), len(W)), x.dtype)
     from_strips[x.dtype](Y, y)
     return y
+
+
+# The same on tiles of images, which plans use.
+
+
+def by_tiles(images: tuple[Any, ...], out: tuple[int, ...], run: Callable[..., Any]) -> Any:
+    """Run something tile by tile: on tiles of the images, into one that holds NaN; from rows to rows."""
+    dtype, count = images[0].dtype, len(images[0])
+    T, result = samples_of(dtype), np.empty((count, prod(out)), dtype)
+    for start in range(0, count, T):
+        tiles = [empty_tile(image.shape[1:], dtype) for image in images]
+        for image, tile in zip(images, tiles, strict=True):
+            to_tile[dtype](np.ascontiguousarray(image).reshape(count, -1), start, tile.reshape(-1, T))
+        Z = empty_tile(out, dtype)
+        run(*tiles, Z)
+        from_tile[dtype](Z.reshape(-1, T), start, result)
+    return result.reshape(count, *out)
+
+
+def empty_tile(shape: tuple[int, ...], dtype: Any) -> Any:
+    """Room for a tile of images (C, H, W) or (C, L)."""
+    return np.full((shape[0], *(1,) * (3 - len(shape)), *shape[1:], samples_of(dtype)), np.nan, dtype)
+
+
+def layer_on_tiles(W: Any, b: Any, size: tuple[int, ...], *settings: Any, relu: bool = False) -> Filters:
+    """A convolution as a part of a plan, which is asked for its gradient by x, too."""
+    stride, padding, dilation, groups = settings
+    kind = {3: Conv1d, 4: Conv2d}[W.ndim]
+    layer = kind(W.shape[1] * groups, len(W), W.shape[2:], stride, padding, dilation, groups, b is not None)
+    shape = (layer.inputs, *size)
+    part = Filters("conv", Node(layer, ("x",)), "relu" if relu else "conv", shape, layer.out_shape(shape), W.dtype)
+    part.inner = ("x",)
+    part.load({"conv.W": W, "conv.b": b})
+    return part
+
+
+def conv_on_tiles(x: Any, W: Any, b: Any, *settings: Any, relu: bool = False) -> Any:
+    part = layer_on_tiles(W, b, x.shape[2:], *settings, relu=relu)
+    out = output_size(x.shape[2:], W.shape[2:], *settings[:3])
+    return by_tiles((x,), (len(W), *out), lambda X, Z: part.forward(Tile({"x": X, part.target: Z}, {}, {}))())
+
+
+def conv_grad_x_on_tiles(g: Any, W: Any, shape: Any, *settings: Any) -> Any:
+    part = layer_on_tiles(W, None, shape[2:], *settings)
+
+    def run(G: Any, bar: Any) -> None:
+        values = {"x": np.zeros_like(bar), "conv": np.zeros_like(G)}
+        part.backward(Tile(values, {}, {"conv": G, "x": bar}, {"conv.W": np.zeros_like(W, order="C")}))()
+
+    return by_tiles((g,), shape[1:], run)
+
+
+def conv_grad_W_on_tiles(g: Any, x: Any, shape: Any, *settings: Any, bias: Any = None) -> Any:
+    W = np.zeros(shape, g.dtype)
+    part, grads = layer_on_tiles(W, bias, x.shape[2:], *settings), {"conv.W": W.copy(), "conv.b": bias}
+
+    def run(G: Any, X: Any, unused: Any) -> None:
+        part.backward(Tile({"x": X, "conv": np.zeros_like(G)}, {}, {"conv": G, "x": np.zeros_like(X)}, grads))()
+
+    by_tiles((g, x), g.shape[1:], run)
+    return grads["conv.W"]
+
+
+def pool_part(kind: Any, dtype: Any, shape: Any, kernel: Any, stride: Any, padding: Any) -> Any:
+    """A pool as a part of a plan; of any window, some of which a network refuses."""
+    ones = (1,) * len(kernel)
+    node: Any = Node(SimpleNamespace(kernel=kernel, stride=stride, padding=padding, dilation=ones), ("x",))  # type: ignore[arg-type]
+    shape, out = shape[1:], (shape[1], *output_size(shape[2:], kernel, stride, padding, ones))
+    return Largest("pool", node, False, shape, out) if kind is Largest else Means("pool", node, shape, out, dtype)
+
+
+def pool_on_tiles(kind: Any, x: Any, *settings: Any) -> Any:
+    part = pool_part(kind, x.dtype, x.shape, *settings)
+    out = (x.shape[1], *output_size(x.shape[2:], *settings, (1,) * len(settings[0])))
+
+    def run(X: Any, Z: Any) -> None:
+        part.forward(Tile({"x": X, "pool": Z}, {"pool": np.zeros(Z.shape, np.uint8)}, {}))()
+
+    return by_tiles((x,), out, run)
+
+
+def max_pool_grad_on_tiles(g: Any, x: Any, best: Any, *settings: Any) -> Any:
+    part = pool_part(Largest, x.dtype, x.shape, *settings)
+
+    def run(G: Any, X: Any, bar: Any) -> None:
+        which = {"pool": np.zeros(G.shape, np.uint8)}
+        part.forward(Tile({"x": X, "pool": np.empty_like(G)}, which, {}))()
+        part.backward(Tile({}, which, {"pool": G, "x": bar}))()
+
+    return by_tiles((g, x), x.shape[1:], run)
+
+
+def avg_pool_grad_on_tiles(g: Any, shape: Any, *settings: Any) -> Any:
+    part = pool_part(Means, g.dtype, shape, *settings)
+    return by_tiles((g,), tuple(shape[1:]), lambda G, bar: part.backward(Tile({}, {}, {"pool": G, "x": bar}))())
+
+
+ON_TILES: dict[Any, Callable[..., Any]] = {
+    conv: conv_on_tiles,
+    conv_grad_x: conv_grad_x_on_tiles,
+    conv_grad_W: conv_grad_W_on_tiles,
+    max_pool: partial(pool_on_tiles, Largest),
+    max_pool_grad: max_pool_grad_on_tiles,
+    avg_pool: partial(pool_on_tiles, Means),
+    avg_pool_grad: avg_pool_grad_on_tiles,
+}
 
 
 # Steps of optimisers change their arguments: kernel, how many arrays, and what else they are given.
@@ -138,10 +258,10 @@ def check_way(name: str, case: Case) -> None:
     assert not len(far), f"{name}, {case.label}, at {far[0]}: {got[tuple(far[0])]}, {expected[tuple(far[0])]}"
 
 
-def check(reference: Callable[..., Any], case: Case) -> None:
+def check(reference: Callable[..., Any], case: Case, kernels: Any = KERNELS) -> None:
     """Fail with case and place where the kernel is further from its reference than rounding allows."""
     before = [a.copy() if isinstance(a, np.ndarray) else None for a in case.args]
-    got, expected = KERNELS[reference](*case.args), reference(*case.args)
+    got, expected = kernels[reference](*case.args), reference(*case.args)
     for old, new in zip(before, case.args, strict=True):
         assert old is None or (old == new).all(), f"{case.label}: an argument was changed"
     assert (got.shape, got.dtype) == (expected.shape, expected.dtype), f"{case.label}: {got.shape}, {got.dtype}"
@@ -159,6 +279,9 @@ if __name__ == "__main__":
     for function in KERNELS:
         for one in all_cases(function, np.dtype(sys.argv[1]), large="small" not in sys.argv):
             check(function, one)
+    for function in ON_TILES:
+        for one in all_cases(function, np.dtype(sys.argv[1]), large="small" not in sys.argv):
+            check(function, one, ON_TILES)
     for function in IN_PLACE:
         check_in_place(function, np.dtype(sys.argv[1]), SHAPES[:5])
     for way in WAYS:

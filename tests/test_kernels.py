@@ -333,20 +333,28 @@ def test_the_table_says_what_each_kernel_takes() -> None:
 # Networks -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("planned", [True, False])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-5), (np.float64, 1e-12)])
-def test_twenty_steps_of_training_agree_with_numpy(dtype: Any, tolerance: float, calls: list[str]) -> None:
+def test_twenty_steps_of_training_agree_with_numpy(
+    dtype: Any, tolerance: float, planned: bool, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not planned:
+        monkeypatch.setattr("minprune.train.plan_for", lambda *_: "the tape was asked for")
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((20 * 64, 196)).astype(dtype), rng.integers(0, 10, 20 * 64)
     nets = []
     for name in ("numpy", "numba"):
         net = mlp(196, (160, 120), 10, rng=0).astype(dtype)
         with mp.backend(name):
-            mp.fit(net, (x, y), epochs=1, batch_size=64, optimizer=mp.SGD(0.05), keep="last", rng=0, progress=False)
+            history = mp.fit(
+                net, (x, y), epochs=1, batch_size=64, optimizer=mp.SGD(0.05), keep="last", rng=0, progress=False
+            )
+        assert history.plan.startswith("<Plan") is (planned and name == "numba")
         nets.append(net)
     for name, array in nets[0].params.items():
         assert array.dtype == dtype
         np.testing.assert_allclose(nets[1].params[name], array, rtol=0, atol=tolerance, err_msg=name)
-    if TILE.bits == 512:
+    if TILE.bits == 512 and not planned:
         assert {"affine", "affine_grad_x", "affine_grad_W"} <= set(calls)
 
 

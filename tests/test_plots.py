@@ -177,8 +177,14 @@ def test_few_neurons_stand_in_their_own_order_with_their_names_and_the_pruned_ar
     assert pruned(axes) == [1, 2]
     assert [label.get_text() for label in axes.get_xticklabels()] == ["h1", "h2", "h3", "h4", "h5"]
     assert axes.get_xlabel() == "hidden neuron"
+    assert axes.get_ylabel() == "importance score"
     assert {bar.get_hatch() for bar in axes.patches if same_color(bar.get_facecolor(), ORANGE)} == {"////"}
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["kept (3)", "pruned (2)"]
+
+
+def test_bars_that_are_no_scores_say_what_they_are() -> None:
+    (axes,) = plots.score_bars([0.1, -0.2], [1], ylabel="loss change when removed").axes
+    assert axes.get_ylabel() == "loss change when removed"
 
 
 def test_the_true_cost_stands_under_each_bar() -> None:

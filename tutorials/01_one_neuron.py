@@ -6,7 +6,8 @@
 #
 # How to read: first the formula in symbols, then the same with numbers, then one line of code. Where it says
 # **predict**, write your answer down before you read on. Every number in the text is checked by the code beside it:
-# an `assert` that is wrong stops the program. (`show` draws a picture; how is not the point here.)
+# an `assert` that is wrong stops the program. The code keeps all digits and the text prints four, so on paper your last
+# digit may differ. (`show` draws a picture; how is not the point here.)
 
 # %%
 import numpy as np
@@ -51,7 +52,7 @@ show(running_sum({"w₁x₁": 0.3, "w₂x₂": 0.6, "w₃x₃": 0.3, "b": -0.1},
 #
 # The sigmoid squashes any $z$ to a number between 0 and 1: $\sigma(0) = \tfrac12$, and
 #
-# $$a = \sigma(1.1) = \frac{1}{1 + e^{-1.1}} = \frac{1}{1 + 0.3329} = 0.7503.$$
+# $$a = \sigma(1.1) = \frac{1}{1 + e^{-1.1}} \approx \frac{1}{1 + 0.3329} \approx 0.7503.$$
 
 
 # %%
@@ -70,7 +71,7 @@ assert sigmoid(0) == 0.5
 #
 # The sigmoid's derivative needs nothing that we have not computed already:
 #
-# $$\frac{da}{dz} = \sigma(z)\,\big(1 - \sigma(z)\big) = a\,(1 - a) = 0.7503 \cdot 0.2497 = 0.1874.$$
+# $$\frac{da}{dz} = \sigma(z)\,\big(1 - \sigma(z)\big) = a\,(1 - a) \approx 0.7503 \cdot 0.2497 \approx 0.1874.$$
 #
 # (From $a = (1 + e^{-z})^{-1}$ follows $da/dz = e^{-z}(1 + e^{-z})^{-2}$, and $e^{-z}/(1 + e^{-z}) = 1 - a$.)
 #
@@ -81,6 +82,7 @@ slope = a * (1 - a)
 print(f"da/dz = {a:.4f} · {1 - a:.4f} = {slope:.4f}")
 assert round(1 - a, 4) == 0.2497
 assert round(slope, 4) == 0.1874
+assert round(slope, 5) == 0.18737
 
 tangent = {"a + 0.1874 (z − 1.1)": lambda at: a + slope * (at - z)}
 show(with_tangents(sigmoid, (-4, 5), z, tangent, xlabel="z", ylabel="a = σ(z)"), "01-sigmoid")
@@ -105,8 +107,8 @@ assert by_w.round(4).tolist() == [0.1874, 0.3747, 0.5621]
 assert by_x.round(4).tolist() == [0.0562, 0.0562, 0.0187]
 
 # %% [markdown]
-# The weight by the largest input: $w_3$, with $0.1874 \cdot 3 = 0.5621$. And the input with the largest weight: $x_1$
-# and $x_2$ alike, with $0.1874 \cdot 0.3 = 0.0562$. Weights and inputs change places in the formula, and so do their
+# The weight by the largest input: $w_3$, with $0.18737 \cdot 3 = 0.5621$. And the input with the largest weight: $x_1$
+# and $x_2$ alike, with $0.18737 \cdot 0.3 = 0.0562$. Weights and inputs change places in the formula, and so do their
 # derivatives.
 #
 # A derivative is a promise about small changes. Raise $w_3$ by 0.01: the promise is
@@ -127,8 +129,8 @@ assert change < by_w[2] * 0.01
 #
 # ## A loss, and who should change
 #
-# Say this neuron ought to put out $t = 1$. The loss $L = \tfrac12 (a - t)^2$ measures the miss, and its slope by $a$ is
-# the miss itself:
+# Say this neuron stands alone and ought to put out $t = 1$. (In tutorial 3 it has no target, two outputs read it, and
+# its slope is another.) The loss $L = \tfrac12 (a - t)^2$ measures the miss, and its slope by $a$ is the miss itself:
 #
 # $$\frac{\partial L}{\partial a} = a - t = 0.7503 - 1 = -0.2497.$$
 #
@@ -170,22 +172,27 @@ assert after < 0.03
 # Whoever reads $a$ would then read 0. The change of a loss is, to first order, slope times step, and the step from $a$
 # to 0 is $-a$:
 #
-# $$L(0) - L(a) \approx s \cdot (0 - a) = -a\,s = 0.7503 \cdot 0.2497 = 0.1874 .$$
+# $$L(0) - L(a) \approx s \cdot (0 - a) = -a\,s \approx 0.7503 \cdot 0.2497 \approx 0.1874 .$$
 #
-# **Predict.** The truth is $\tfrac12 (0 - 1)^2 - 0.0312 = 0.4688$. Why is the promise so far off?
+# (That this is the slope $a(1 - a)$ from above is an accident of $t = 1$: there $-s = 1 - a$.)
+#
+# **Predict.** Is the truth less than this promise, about as much, or more?
 
 # %%
 promised = -a * s
 truth = 0.5 * (0 - t) ** 2 - loss
 print(f"promised {promised:.4f}, true {truth:.4f}, with the curvature {promised + 0.5 * a**2:.4f}")
 assert round(promised, 4) == 0.1874
+assert np.isclose(promised, slope)
 assert round(truth, 4) == 0.4688
+assert truth > 2 * promised
 assert np.isclose(promised + 0.5 * a**2, truth)
 
 # %% [markdown]
-# The step from 0.7503 to 0 is not small, and the loss is curved. A parabola has the same second derivative everywhere,
-# here 1, so its second-order term $\tfrac12 \cdot 1 \cdot a^2$ is the whole rest: $0.1874 + \tfrac12 \cdot 0.7503^2 =
-# 0.4688$. Tutorial 6 is about this.
+# More than twice as much: $\tfrac12 (0 - 1)^2 - 0.0312 = 0.4688$. The step from 0.7503 to 0 is not small, and the loss
+# is curved. A parabola has the same second derivative everywhere, here 1, so its second-order term
+# $\tfrac12 \cdot 1 \cdot a^2$ is the whole rest: $0.1874 + \tfrac12 \cdot 0.7503^2 \approx 0.4688$. Tutorial 6 is about
+# this.
 
 # %%
 show(

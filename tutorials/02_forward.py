@@ -2,8 +2,9 @@
 # # 2 · Forward: 3 inputs, 5 hidden neurons, 2 outputs
 #
 # The document's example (4.3): 输入层有 3 个神经元，隐藏层有 5 个神经元，输出层有 2 个神经元, the input is
-# $x = (1, 2, 3)$ and the target $t = (0, 1)$. It gives no weights and names no activation. Ours are fixed once and for
-# all; the activation is the sigmoid, as in the document's own program.
+# $x = (1, 2, 3)$ and the target $t = (0, 1)$. It gives no weights and names no activation. We chose weights with which
+# the document's rule removes the two neurons that it assumes may go, `h1` and `h3` (tutorial 6), and they stay fixed in
+# all that follows; the activation is the sigmoid, as in the document's own program.
 #
 # We compute one neuron, then all five at once, then the outputs, then the loss: four lines of code.
 #
@@ -27,20 +28,33 @@ print(net.summary())
 assert [p.shape for p in (W1, b1, W2, b2)] == [(5, 3), (5,), (2, 5), (2,)]
 
 # %% [markdown]
-# These are all 32 numbers that the example needs, so that you can follow it on paper. Row $j$ of $W^{(1)}$ and entry
-# $j$ of $b^{(1)}$ belong to one hidden neuron, `h1` … `h5`; in $W^{(2)}$ its numbers stand in a *column*. Names count
-# from 1, as in the document, and Python counts from 0: `h1` is row `[0]`.
+# These are all 32 parameters; with $x$ and $t$ you can follow everything on paper. Row $j$ of $W^{(1)}$ and entry $j$
+# of $b^{(1)}$ belong to one hidden neuron, `h1` … `h5`:
+#
+# | | $x_1$ | $x_2$ | $x_3$ | $b^{(1)}$ |
+# |---|---|---|---|---|
+# | `h1` | 0.3 | 0.3 | 0.1 | −0.1 |
+# | `h2` | 0.3 | −0.1 | −0.3 | −0.2 |
+# | `h3` | 0.1 | 0.2 | 0.4 | 0.1 |
+# | `h4` | 0.4 | 0.3 | −0.2 | 0 |
+# | `h5` | −0.4 | 0.4 | 0.3 | −0.3 |
+#
+# In $W^{(2)}$ the numbers of a hidden neuron stand in a *column*:
+#
+# | | `h1` | `h2` | `h3` | `h4` | `h5` | $b^{(2)}$ |
+# |---|---|---|---|---|---|---|
+# | output 1 | −0.9 | −0.1 | −0.7 | −0.6 | −0.1 | 0.2 |
+# | output 2 | 0.6 | −0.4 | 0.7 | −0.6 | −0.5 | 0.1 |
+#
+# Names count from 1, as in the document, and Python counts from 0: `h1` is row `[0]`.
 
 # %%
-columns = [f"h{j + 1}" for j in range(5)]
-print("     ", *(f"{name:>6}" for name in ["x1", "x2", "x3", "b1"]))
-for name, row, bias in zip(columns, W1, b1, strict=True):
-    print(f"{name:5}", *(f"{value:6.1f}" for value in [*row, bias]))
-print("\n     ", *(f"{name:>6}" for name in [*columns, "b2"]))
-for k, (row, bias) in enumerate(zip(W2, b2, strict=True)):
-    print(f"out {k + 1}", *(f"{value:6.1f}" for value in [*row, bias]))
+assert W1.tolist() == [[0.3, 0.3, 0.1], [0.3, -0.1, -0.3], [0.1, 0.2, 0.4], [0.4, 0.3, -0.2], [-0.4, 0.4, 0.3]]
+assert b1.tolist() == [-0.1, -0.2, 0.1, 0, -0.3]
+assert W2.tolist() == [[-0.9, -0.1, -0.7, -0.6, -0.1], [0.6, -0.4, 0.7, -0.6, -0.5]]
+assert b2.tolist() == [0.2, 0.1]
+print(sum(p.size for p in (W1, b1, W2, b2)), "parameters, x =", x[0], " t =", t[0])
 assert sum(p.size for p in (W1, b1, W2, b2)) == 32
-assert all(np.array_equal(p, p.round(1)) for p in (W1, b1, W2, b2))  # one decimal is all there is
 
 # %% [markdown]
 # ## The hidden layer
@@ -105,8 +119,8 @@ terms = {f"h{j + 1}": W2[0, j] * h[0, j] for j in range(5)}
 show(running_sum({"b": b2[0], **terms}, "z of output 1: the bias, then what each hidden neuron adds"), "02-output")
 
 # %% [markdown]
-# Every hidden neuron pulls the first output down, `h1` most ($-0.9 \cdot 0.7503 = -0.6752$). The target there is 0, so
-# that is as it should be.
+# Every hidden neuron pulls the first output down, `h1` most ($-0.9 \cdot 0.7503 \approx -0.6752$). The target there
+# is 0, so that is as it should be.
 
 # %%
 assert W2[0, 0] == -0.9

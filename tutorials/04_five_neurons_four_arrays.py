@@ -108,11 +108,13 @@ print("per neuron:", per_neuron.round(2))
 assert len(per_array) == 4
 assert [round(float(v), 2) for v in per_array.values()] == [45.41, 90.81, 24.27, 15.57]
 assert per_neuron.round(2).tolist() == [11.79, 26.0, 11.12, 21.71, 20.52]
+assert round(1 / np.abs(hidden.grad_z[0].round(4)).mean(), 2) == 90.74
 
 # %% [markdown]
 # Four: 45.41, 90.81, 24.27 and 15.57. They are scores of $W^{(1)}$, $b^{(1)}$, $W^{(2)}$, $b^{(2)}$, and "the two
 # lowest" would be $b^{(2)}$ and $W^{(2)}$: whole arrays, among them the outputs' biases. The five numbers that were
-# meant are those of the second line, one for each neuron.
+# meant are those of the second line, one for each neuron. (From the four digits of $\partial L/\partial z$ printed
+# above you get 90.74 for $b^{(1)}$: whoever divides by small numbers needs more digits.)
 #
 # ## Who is h2? A matter of names
 #

@@ -53,7 +53,7 @@ assert by_hand.round(4).tolist() == [[0.2974, 0.4671]]
 
 # %% [markdown]
 # The outputs were $(0.1772, 0.5790)$ and become $(0.2974, 0.4671)$, both further from the target $(0, 1)$. The loss
-# rises from 0.1043 to 0.1862, by 0.0818.
+# rises from 0.1043 to 0.1862, before rounding by 0.0818.
 
 # %%
 without = loss_of(masked)
@@ -142,7 +142,7 @@ assert round(example.change(0) + example.change(2), 4) == 0.1798
 assert round((L + both) / L, 2) == 3.09
 
 # %% [markdown]
-# 0.2185, more than $0.0818 + 0.0979 = 0.1798$, and the loss is more than three times what it was. Costs of single
+# 0.2185, more than $0.0818 + 0.0979 \approx 0.1798$, and the loss is more than three times what it was. Costs of single
 # neurons do not add up: `h1` and `h3` both pull the outputs the right way, and each is missed more when the other has
 # gone too.
 
@@ -173,7 +173,12 @@ assert single.round(4).tolist() == [0.0818, -0.0099, 0.0979, -0.0198, -0.0304]
 
 # %%
 show(
-    score_bars(single, drop=[3, 4], title="what each removal costs; the best pair, h4 and h5, marked"),
+    score_bars(
+        single,
+        drop=[3, 4],
+        title="what each removal costs; the best pair, h4 and h5, marked",
+        ylabel="loss change when removed",
+    ),
     "05-truth",
 )
 change = {"h4 leaves": single[3], "then h5": pairs[3, 4] - single[3]}

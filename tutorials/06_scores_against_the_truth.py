@@ -6,6 +6,7 @@
 
 # %%
 from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
 
@@ -42,10 +43,10 @@ def named(indices):
 # | name | hidden layer | output | its loss | what it is for |
 # |---|---|---|---|---|
 # | sigmoid | 5 sigmoids | sigmoid | 0.1043 | the worked example of tutorials 1 to 5 |
-# | cut off | 5 sigmoids | sigmoid | | the same, and nobody reads `h2` |
+# | cut off | 5 sigmoids | sigmoid | 0.0944 | the same, and nobody reads `h2` |
 # | linear | 5 sigmoids | linear | 1.4105 | the same without the sigmoid at the output |
-# | ReLU | 5 ReLUs | linear | | the same weights in eighths: a dead neuron, and exact fractions |
-# | deep | 5 and 4 ReLUs | linear | | a kink between a neuron and the output |
+# | ReLU | 5 ReLUs | linear | 2.6666 | the same weights in eighths: a dead neuron, and exact fractions |
+# | deep | 5 and 4 ReLUs | linear | 2.3888 | a kink between a neuron and the output |
 
 # %% [markdown]
 # ## What must a score foretell?
@@ -54,7 +55,7 @@ def named(indices):
 #
 # $$\Delta L_j = L(\text{without } j) - L \;\approx\; s_j \cdot (0 - h_j) = -h_j\, s_j .$$
 #
-# **Predict** from $s_1 = -0.0848$ and $h_1 = 0.7503$ what removing `h1` costs. The truth is 0.0818.
+# **Predict** from $s_1 = -0.0848$ and $h_1 = 0.7503$ what removing `h1` costs.
 
 # %%
 first_order = -h * s
@@ -66,12 +67,27 @@ assert np.allclose(first_order, scores(net, "taylor_signed"))
 assert (np.sign(first_order) == np.sign(truth)).all()
 
 # %% [markdown]
-# 0.0637 instead of 0.0818: not exact, but every sign is right, and so is the order of all five. Its name is the
-# *Taylor* score, after the series whose first term it is. There are two of them, and they choose different neurons:
+# $0.0848 \cdot 0.7503 \approx 0.0637$, and the truth is 0.0818: not exact, but every sign is right, and so is the order
+# of all five. Its name is the *Taylor* score, after the series whose first term it is. There are two of them, and they
+# choose different neurons:
 #
 # * `taylor_signed`, $-h_j s_j$, is the number above: it says whether the loss rises or falls.
 # * `taylor`, $|h_j s_j|$, is its size: *how much* changes, whichever way. It is what one meets in papers, since over
 #   many samples of a trained network positive and negative effects nearly cancel, and what is left says little.
+#
+# The lowest goes first. **Predict**: which neuron is it by the one, and which by the other?
+
+# %%
+by_sign, by_size = scores(net, "taylor_signed"), scores(net, "taylor")
+print("sigmoid, -h s: ", by_sign, "lowest:", named([by_sign.argmin()]))
+print("sigmoid, |h s|:", by_size, "lowest:", named([by_size.argmin()]))
+assert by_size.round(4).tolist() == [0.0637, 0.0103, 0.0772, 0.0276, 0.0356]
+assert named([by_sign.argmin()]) == "h5"
+assert named([by_size.argmin()]) == "h2"
+assert (np.argsort(by_size) == np.argsort(np.abs(s))).all()
+
+# %% [markdown]
+# By sign `h5` goes ($-0.0356$), by size `h2` (0.0103).
 #
 # ## What the document prints
 #
@@ -93,7 +109,10 @@ assert sorted(np.argsort(printed)[:2].tolist()) == sorted(np.argsort(1 / s)[:2].
 show(score_bars(printed, [0, 2], truth, "the printed score, and what each removal really costs"), "06-printed")
 
 # %% [markdown]
-# `h1` and `h3`, either way: the two neurons whose removal costs most. Three things are wrong with $1/s$.
+# `h1` and `h3`, either way: the two neurons whose removal costs most. From here on *the printed rule* means $1/|s|$
+# (`inverse_sensitivity`): the document's program takes the modulus, its text does not.
+#
+# Three things are wrong with $1/s$.
 #
 # **The sign.** $s_i$ can be negative, and nothing in 4.1.3 says what a negative importance is.
 #
@@ -105,21 +124,27 @@ cut_off.params["dense2.W"][:, 1] = 0
 print("cut off, 1/|s|:", scores(cut_off, "inverse_sensitivity"), " truth:", scores(cut_off, "leave_one_out"))
 assert scores(cut_off, "inverse_sensitivity")[1] == np.inf
 assert scores(cut_off, "leave_one_out")[1] == 0
+assert round(mp.record(cut_off, *data, loss=worked.LOSS).loss, 4) == 0.0944
 
 # %% [markdown]
 # The neuron that nobody reads is the most important of all, and would stay for ever.
 #
 # **The direction.** To first order the cost is $-h_j s_j$: a *large* $|s|$ means a large effect. And $s$ alone does not
-# know how much the neuron puts out. Take ReLU instead of the sigmoid in the hidden layer, and no activation at the
+# know how much the neuron puts out. (In our example $|s|$ and $|h s|$ put all five in the same order, so it does not
+# show what the factor $h$ is for.) Take ReLU instead of the sigmoid in the hidden layer, and no activation at the
 # output: `h2`, with $z < 0$, is dead and puts out 0. (The weights are rounded to eighths; that will be of use below.)
 
 # %%
 relu_net = mp.Sequential(mp.Dense(3, 5), mp.ReLU(), mp.Dense(5, 2))
 for name, values in net.params.items():
     relu_net.params[name] = (values * 8).round() / 8
-hidden = mp.record(relu_net, *data, loss=worked.LOSS)["dense1"]
+relu_rec = mp.record(relu_net, *data, loss=worked.LOSS)
+hidden = relu_rec["dense1"]
+print("ReLU, loss", relu_rec.loss, " y =", relu_rec.output[0])
 for name in ("inverse_sensitivity", "taylor", "leave_one_out"):
     print(f"ReLU, {name:20}", scores(relu_net, name))
+assert round(relu_rec.loss, 4) == 2.6666
+assert relu_rec.output.tolist() == [[-2.21875, 1.640625]]
 assert hidden.a[0, 1] == 0
 assert hidden.grad_a[0, 1] != 0
 assert scores(relu_net, "inverse_sensitivity").argmax() == 1
@@ -127,12 +152,14 @@ assert scores(relu_net, "taylor")[1] == scores(relu_net, "leave_one_out")[1] == 
 
 # %% [markdown]
 # The dead neuron has a slope, $s \ne 0$, and here the highest printed score of the five. Its product $h s$ is 0, which
-# is exactly what its removal costs.
+# is exactly what its removal costs. (The network puts out $(-2.21875,\ 1.640625)$, far from $(0, 1)$; that is why other
+# removals help so much.)
 #
 # ## Two more lines of 4.2
 #
 # *"For a linear activation $\partial y/\partial o_i = 1$, so $s_i = \partial L/\partial y$."* With a linear output
-# $\partial y_k/\partial o_i = w_{ki}$, the outgoing weight. Taken literally, every neuron gets the same score:
+# $\partial y_k/\partial o_i = w_{ki}$, the outgoing weight. Taken literally, every neuron gets the same $s$, the sum of
+# both misses, $-1.5352 - 0.6815 \approx -2.2166$:
 
 # %%
 linear = worked.example("linear")
@@ -140,7 +167,8 @@ literal = worked.printed_linear_shortcut(linear.rec)
 correct = linear.rec["dense1"].grad_a[0]
 print("linear, loss", round(linear.rec.loss, 4), "; s as printed:", literal, " correct:", correct)
 assert round(linear.rec.loss, 4) == 1.4105
-assert len(set(literal)) == 1
+assert (linear.rec.output - worked.TARGET).round(4).tolist() == [[-1.5352, -0.6815]]
+assert (literal.round(4) == -2.2166).all()
 assert correct.round(4).tolist() == [0.9728, 0.4261, 0.5976, 1.33, 0.4942]
 
 # %% [markdown]
@@ -156,31 +184,39 @@ for title, found in (("sigmoid output", example), ("linear output", linear)):
     print(title)
     for rule, pair in found.picks.items():
         print(f"  {rule:28} removes h{pair[0] + 1}, h{pair[1] + 1}: {found.change(*pair):+.4f}")
-assert example.picks["inverse_sensitivity"] == [0, 2]
+assert example.picks["inverse_sensitivity"] == example.picks["inverse_sensitivity_signed"] == [0, 2]
+assert max((gone for gone in example.loss_without if len(gone) == 2), key=example.loss_without.get) == (0, 2)
+assert example.picks["inverse of 4.3 as printed"] == [1, 3]
 assert example.picks["taylor"] == [1, 3]
 assert example.picks["taylor_signed"] == example.picks["leave_one_out"] == [3, 4]
 assert round(example.change(1, 3), 4) == -0.0263
 assert round(example.change(3, 4), 4) == -0.0394
 
 # %% [markdown]
-# With the sigmoid output the printed rule picks the worst pair of ten, `taylor` one that lowers the loss by 0.0263, and
-# `taylor_signed` the best, 0.0394.
+# With the sigmoid output the printed rule and $1/s$ with the right signs pick the worst pair of ten, `taylor` one that
+# lowers the loss by 0.0263, and `taylor_signed` the best, 0.0394. With the reversed signs of 4.3 $1/s$ happens to pick
+# `h2` and `h4`, as `taylor` does, and lowers the loss: the inverse and the sign are two errors that cancel here.
 #
 # **And now look at the linear output**, before you believe in anything: there the printed rule picks the best pair,
 # `h1` and `h4`, and `taylor` does not.
 
 # %%
-pairs = [gone for gone in linear.loss_without if len(gone) == 2]
+pairs = sorted(combinations(range(5), 2), key=lambda pair: linear.change(*pair))
+for pair in pairs:
+    print(f"linear, {named(pair)}: {linear.change(*pair):+.4f}")
 assert linear.picks["inverse_sensitivity"] == [0, 3]
-assert min(pairs, key=lambda pair: linear.change(*pair)) == (0, 3)
+assert pairs[0] == (0, 3)
 assert all(linear.change(j) < 0 for j in range(5))
+assert [pair for pair in pairs if linear.change(*pair) > 0] == [(0, 2)]
+assert round(linear.change(0, 2), 4) == 0.1235
 assert round(linear.change(0, 3), 4) == -0.9869
 assert round(linear.change(1, 4), 4) == -0.3590
 
 # %% [markdown]
-# No contradiction: this network is so far off its target that *every* removal helps. Then the neuron with the largest
-# effect is the one to remove, and a rule that removes the largest effects looks wise. Signs know the difference, sizes
-# do not. And one sample with five neurons is an anecdote; a real network follows below.
+# No contradiction: this network is so far off its target that every *single* removal helps (of the pairs only `h1` with
+# `h3` costs, 0.1235). Then the neuron with the largest effect is the one to remove, and a rule that removes the largest
+# effects looks wise. Signs know the difference, sizes do not. And one sample with five neurons is an anecdote; a real
+# network follows below.
 #
 # ## Second order
 #
@@ -192,10 +228,10 @@ assert round(linear.change(1, 4), 4) == -0.3590
 #
 # $$\Delta L_j \;\approx\; -h_j s_j + \tfrac12\, h_j^2 \sum_k \big(o_k (1 - o_k)\, w_{kj}\big)^2 .$$
 #
-# For `h1` (the last digit is that of the unrounded numbers):
+# The second term alone is called `curvature`, the sum `taylor2`. For `h1`:
 #
 # $$0.0637 + \tfrac12 \cdot 0.7503^2 \cdot \big((0.1458 \cdot (-0.9))^2 + (0.2438 \cdot 0.6)^2\big)
-# = 0.0637 + 0.0109 = 0.0745 .$$
+# \approx 0.0637 + 0.0109 \approx 0.0745 .$$
 
 # %%
 o = rec.output[0]
@@ -266,9 +302,11 @@ by_removal = [exact_loss(mp.remove(exact, mp.Plan({"dense1": [j]}))) - exact_los
 for j in range(5):
     print(f"ReLU, h{j + 1}: formula {by_formula[j]!s:>10}, removal {by_removal[j]!s:>10}")
 assert all(by_formula == by_removal)
+assert [j for j in range(5) if by_removal[j] > 0] == [4]
+assert by_removal[1] == 0
 
 # %% [markdown]
-# Five equalities of fractions, with `==`. (Here some removals help and some cost; of the linear network *all* helped.)
+# Five equalities of fractions, with `==`. (Here only `h5` costs something, and `h2` is dead.)
 #
 # > **The second order is exact if** one neuron leaves, nothing but linear layers and ReLUs that do not flip stands
 # > between it and the output, the output is linear, and the loss is the squared error.
@@ -286,7 +324,8 @@ print("taylor2 of the linear example:", mp.score(linear.net, data, "taylor2", lo
 # %% [markdown]
 # ### Where exactness ends
 #
-# **Two neurons at once.** The parabola has two variables now, and a product $h_i h_j$ that no single score contains:
+# **Two neurons at once.** The parabola has two variables now, and a product $h_i h_j$ that no single score contains. So
+# no sum of *single* scores is exact for two; with the cross term the formula is again:
 #
 # $$\Delta L_{ij} = \Delta L_i + \Delta L_j + h_i h_j \sum_k w_{ki} w_{kj} .$$
 #
@@ -299,10 +338,37 @@ print(f"ReLU: alone {by_removal[0]} and {by_removal[2]}, cross term {cross}, tog
 assert both == by_removal[0] + by_removal[2] + cross
 assert both != by_removal[0] + by_removal[2]
 assert str(cross) == "135/64"
+print("ReLU, h: ", hidden.a[0])
+print("ReLU, outgoing weights, a column for each neuron:", relu_net.params["dense2.W"], sep="\n")
 
 # %% [markdown]
 # Positive, 135/64: `h1` and `h3` have outgoing weights of the same signs. Two copies of one neuron are each worth
 # little alone and much together.
+#
+# So the two neurons that are best to remove alone need not be the best pair. **Predict** from the five removals of this
+# network and from the outgoing weights: which pair is it?
+
+
+# %%
+def without(*gone):
+    """What it costs the ReLU network to lose these neurons."""
+    return exact_loss(mp.remove(exact, mp.Plan({"dense1": gone}))) - exact_loss(exact)
+
+
+tried = sorted(combinations(range(5), 2), key=lambda pair: without(*pair))
+for gone in [*((j,) for j in range(5)), *tried]:
+    print(f"ReLU, without {named(gone)}: {float(without(*gone)):+.4f}")
+assert tried[0] == (2, 4)
+assert sorted(range(5), key=without)[:2] == [2, 0]
+assert [round(float(without(j)), 4) for j in (2, 0, 4)] == [-2.0435, -1.7637, 0.1393]
+assert round(float(without(0, 2)), 4) == -1.6978
+assert round(float(without(2, 4)), 4) == -2.3656
+assert round(float(hs[2] * hs[4] * (W2[:, 2] * W2[:, 4]).sum()), 4) == -0.4614
+
+# %% [markdown]
+# Alone `h3` ($-2.0435$) and `h1` ($-1.7637$) help most, but together ($-1.6978$) less than either of them. The best
+# pair is `h3` with `h5` ($-2.3656$), though `h5` alone costs 0.1393: they pull the second output against each other,
+# and their cross term is negative, $-0.4614$.
 #
 # **A kink on the way.** With another ReLU layer in between, everything is linear only as long as the same neurons of
 # that layer stay on. Weights are again multiples of 1/8, so that floats do not round.
@@ -327,6 +393,7 @@ for j in range(5):
 assert (claimed["dense2"] == removed["dense2"]).all()
 assert ((claimed["dense1"] == removed["dense1"]) == ~np.array(flips)).all()
 assert flips == [False, False, False, False, True]
+assert round(mp.record(deep, *data, loss=worked.LOSS).loss, 4) == 2.3888
 
 # %% [markdown]
 # In the last hidden layer all are exact. In the first, all but `h5`: without it a neuron of the second layer switches
@@ -365,11 +432,12 @@ rho = {name: float(spearman(values, costs)) for name, values in found.items()}
 print({name: round(value, 2) for name, value in rho.items()})
 show(rank_ranks(found, costs), "06-ranks")
 assert rho["inverse_sensitivity"] < -0.3
+assert np.isclose(rho["inverse_sensitivity"], -rho["sensitivity"])
 assert rho["taylor"] > 0.85
 assert rho["taylor2"] > 0.98
 
 # %% [markdown]
-# The printed rule is about as far below zero as `sensitivity`, its inverse, is above: it ranks neurons backwards.
+# The printed rule is exactly as far below zero as `sensitivity`, its inverse, is above: it ranks neurons backwards.
 # `taylor` is above 0.85, `taylor2` above 0.98. (On larger networks and unseen samples the gap between the two grows;
 # the README has the numbers.)
 #

@@ -23,6 +23,7 @@ import numpy as np
 from ..ops import Array
 from ..ops.affine import affine, affine_grad_W, affine_grad_x
 from ..ops.losses import label_losses
+from ..scores.effects import effect_sums
 from ..scores.leaving import outputs_without, sums_without
 
 Args = tuple[Any, ...]
@@ -86,6 +87,12 @@ def losses_args(sizes: Sizes, dtype: Any, rng: np.random.Generator) -> Args:
     return 5 * normal(rng, dtype, N, J), rng.integers(0, J, N)
 
 
+def effects_args(sizes: Sizes, dtype: Any, rng: np.random.Generator) -> Args:
+    """Make a and s (N, J)."""
+    N, _, J = sizes
+    return normal(rng, dtype, N, J), normal(rng, dtype, N, J)
+
+
 def sums_args(sizes: Sizes, dtype: Any, rng: np.random.Generator) -> Args:
     """Make z (N, J), a (N, I), W (J, I), and of samples and columns twice as many as there are samples."""
     N, I, J = sizes  # noqa: E741
@@ -106,6 +113,7 @@ ARGUMENTS: dict[Callable[..., Array], Callable[[Sizes, Any, np.random.Generator]
     affine_grad_x: grad_x_args,
     affine_grad_W: grad_W_args,
     label_losses: losses_args,
+    effect_sums: effects_args,
     sums_without: sums_args,
     outputs_without: outputs_args,
 }
@@ -143,6 +151,7 @@ SUMMANDS: dict[Callable[..., Array], Callable[..., int]] = {
     affine: lambda x, W, b: x.shape[1] + 1,
     affine_grad_x: lambda g, W: len(W),
     affine_grad_W: lambda g, x: len(x),
+    effect_sums: lambda a, s: len(a) + 2,
     sums_without: lambda z, a, W, samples, columns: 2,
     outputs_without: lambda z, a, W, samples, columns, V, c: len(W) + 3,
 }

@@ -14,11 +14,12 @@ import numpy as np
 
 from ..errors import StructureError
 from ..kernels.strips import PADDED, Parts, aligned, aligned_copy, padded, strip_buffer, tiled
-from ..layers import Dense, ReLU
+from ..layers import Dense, Flatten, ReLU
 from ..nn import Graph
 from ..ops import Array
 from ..wiring import Node
 from . import steps as kinds
+from .images import ImagePlan
 from .steps import Affine, Step, Workspace
 
 FULL = 0.8  # of the weights kept: above, no sparse kernel is tried
@@ -32,10 +33,10 @@ class Builder:
     A buffer is named after its value and its form: "dense1:rows", "dense1:strips".
     """
 
-    def __init__(self, net: Graph, form: str, batch_size: int) -> None:
+    def __init__(self, net: Graph, form: str, batch_size: int, images: ImagePlan | None = None) -> None:
         if net.input_shapes is None:
             raise StructureError("compile: the network does not know the shape of its inputs; give it input_shape=…")
-        self.net, self.form, self.batch_size = net, form, batch_size
+        self.net, self.form, self.batch_size, self.images = net, form, batch_size, images
         self.shapes = net.value_shapes(net.input_shapes)
         self.there = {f"{name}:rows" for name in net.inputs}
         self.steps: list[Step] = []
@@ -43,7 +44,7 @@ class Builder:
 
     def build(self) -> list[Step]:
         """All steps, the output in rows at the end."""
-        fused: set[str] = set()
+        fused: set[str] = set() if self.images is None else self._on_tiles(self.images)
         for name, node in self.net.nodes.items():
             if name in fused:
                 continue
@@ -57,6 +58,24 @@ class Builder:
                 self._on_rows(name, node)
         self._need(self.net.output, "rows")
         return self.steps
+
+    def _on_tiles(self, plan: ImagePlan) -> set[str]:
+        """All layers that work on images as one step, with a Flatten that alone reads its result; returns all these."""
+        (end,) = plan.ends
+        done = {name for name in plan.inside if name in self.net.nodes}
+        target = end
+        if end != self.net.output and len(self.readers[end]) == 1:
+            (reader,) = self.readers[end]
+            if isinstance(self.net.nodes[reader].layer, Flatten):
+                target = reader
+        macs = sum(self.net.nodes[name].layer.macs(self.shapes[name]) for name in done)
+        nbytes = sum(array.nbytes for name, array in self.net.arrays.items() if name.rpartition(".")[0] in done)
+        sources = tuple(f"{name}:rows" for name in plan.inputs)
+        name = f"{plan.parts[0].name} … {target}"
+        step = kinds.ImageTiles(name, sources, f"{target}:rows", "tiles", "", macs, nbytes, plan)
+        step.why = f"{len(plan.parts)} layers, {plan.samples} samples at a time through all of them"
+        self.add(step)
+        return done | {target}
 
     def _relu_behind(self, name: str) -> str | None:
         """The ReLU that alone reads a value."""

@@ -20,6 +20,7 @@ from ..ops import Array
 from ..reports import table
 from .building import Builder, buffer, shortest
 from .folding import folded
+from .images import ImagePlan, plan_images
 from .steps import LayerRows, ProductRows, Step, Workspace, panel_room
 
 CHUNK = 128  # samples that go through the program together: their values stay in the L2 cache
@@ -246,7 +247,17 @@ def compile_network(net: Graph, batch_size: int = 1, threads: int | None = None)
     net = folded(net)
     programs = []
     with backend("numba"):
-        for form in ("rows", "strips"):
-            steps = Builder(net, form, min(batch_size, CHUNK)).build()
-            programs.append(Program(net, steps, batch_size, threads).measure())
+        for images in _plans(net):
+            for form in ("rows", "strips"):
+                steps = Builder(net, form, min(batch_size, CHUNK), images).build()
+                programs.append(Program(net, steps, batch_size, threads).measure())
     return min(programs, key=lambda program: program.seconds)
+
+
+def _plans(net: Graph) -> list[ImagePlan | None]:
+    """Ways to run the layers that work on images: one by one, and tile by tile where there is one way out of them."""
+    plan = plan_images(net, net.value_shapes(net.input_shapes)) if net.input_shapes else "the shapes are not known"
+    if isinstance(plan, str) or len(plan.ends) != 1:
+        return [None]
+    plan.load(net.arrays)
+    return [None, plan]

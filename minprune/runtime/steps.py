@@ -20,6 +20,7 @@ from ..kernels.strips import dense_strips, from_strips, sparse_strips, to_strips
 from ..kernels.vectors import BYTES, VECTORS
 from ..layers import Layer
 from ..ops import Array
+from .images import ImagePlan
 
 Call = Callable[[], Any]
 
@@ -159,6 +160,26 @@ class LayerRows(Step):
         def call() -> None:
             values = (arrays[source][: space.count] for source in self.sources)
             arrays[self.target][: space.count] = layer.forward(self.own, *values)
+
+        return call
+
+
+@dataclass(eq=False)
+class ImageTiles(Step):
+    """All layers that work on images, tile by tile; from rows to rows. Every workspace has a plan of its own."""
+
+    plan: ImagePlan | None = None
+
+    def bind(self, space: Workspace) -> Call:
+        arrays, target = space.arrays, self.target
+        assert self.plan is not None
+        plan = self.plan.another()
+        (end,) = plan.ends
+        inputs = [(name, f"{name}:rows") for name in plan.inputs]
+
+        def call() -> None:
+            values = {name: arrays[buffer][: space.count] for name, buffer in inputs}
+            plan.forward(values, {end: arrays[target][: space.count]})
 
         return call
 

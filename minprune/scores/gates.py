@@ -14,17 +14,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..neurons import Read
+from ..backends import backend
+from ..neurons import NeuronGroup, Read
+from ..nn import Graph
 from ..ops import LOSSES, Array
 from ..progress import track
 from ..recording import with_gates
 from ..targets import prepare_targets
 from ..tensor import Tape, Tensor, apply, backward
 from .base import Context, Criterion, Terms, Vector
+from .effects import SUMS, effect_sums
+
+if TYPE_CHECKING:
+    from ..runtime.plans import Plan
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,12 @@ class GateGradients:
     size: int
 
     @property
+    def one_by_one(self) -> bool:
+        """Whether there is one place, and every neuron has one entry of it: a and g are (N, n)."""
+        read, a, _ = self.places[0]
+        return len(self.places) == 1 and a.ndim == 2 and np.array_equal(read.owner, np.arange(self.size))
+
+    @property
     def effect(self) -> Array:
         """Σ a g, (N, n): the gradient by the gate."""
         return np.asarray(sum(read.per_neuron(a * g, self.size) for read, a, g in self.places))
@@ -51,6 +63,14 @@ class GateGradients:
     def slope(self) -> Array:
         """Σ g, (N, n): the gradient by a shift of the output."""
         return np.asarray(sum(read.per_neuron(g, self.size) for read, _, g in self.places))
+
+
+@dataclass(frozen=True)
+class GateSums:
+    """The same, where the sums over places are all that there is: (N, n) each."""
+
+    effect: Array
+    slope: Array
 
 
 @dataclass(frozen=True)
@@ -122,6 +142,47 @@ def gate_gradients(context: Context) -> Iterator[dict[str, GateGradients]]:
         yield loss_gradients(context, batch)
 
 
+def planned_gradients(context: Context) -> Iterator[dict[str, GateGradients | GateSums]] | None:
+    """The same by a plan, which keeps no tape and asks for no gradients but those; None where there is no plan.
+
+    What it yields is overwritten when it goes on.
+    """
+    if backend() != "numba":
+        return None
+    from ..runtime.plans import plan_network
+
+    gated, gates = with_gates(context.net, [group.name for group in context.groups])
+    first = gated.take(next(context.batches())[0])
+    plan = plan_network(gated, gated.value_shapes({name: x.shape[1:] for name, x in first.items()}), "gates")
+    if isinstance(plan, str) or plan.ends != [gated.output]:
+        return None
+    plan.load(gated.arrays)
+    return _walk(context, gated, gates, plan)
+
+
+def _walk(
+    context: Context, gated: Graph, gates: Mapping[str, str], plan: Plan
+) -> Iterator[dict[str, GateGradients | GateSums]]:
+    """Run a plan over all samples."""
+    count = -(-context.count // context.batch_size)
+    for x, y in track(context.batches(), "gradients", show=context.progress, total=count):
+        tape = Tape()
+        output = tape.watch(plan.forward(gated.take(x))[gated.output])
+        losses = sample_losses(context, y, output)
+        plan.backward({gated.output: backward(losses, np.ones_like(losses.value), wrt=[output])[output]})
+        yield {group.name: _seen(plan, group, gates) for group in context.groups}
+
+
+def _seen(plan: Plan, group: NeuronGroup, gates: Mapping[str, str]) -> GateGradients | GateSums:
+    """What the gates of a group have seen."""
+    found = [(read, *plan.seen(gates[read.value])) for read in group.reads]
+    if all(what == "places" for _, what, _, _ in found):
+        return GateGradients([(read, a, g) for read, _, a, g in found], group.size)
+    pairs = [(read, a * g, g) if what == "places" else (read, a, g) for read, what, a, g in found]
+    effect, slope = (sum(read.per_neuron(pair[k], group.size) for read, *pair in pairs) for k in (0, 1))
+    return GateSums(np.asarray(effect), np.asarray(slope))
+
+
 def sample_mean(context: Context, batches: Iterable[Mapping[str, Array]]) -> dict[str, Vector]:
     """Average what every sample contributes, group -> (N, n) per batch, over all samples, in float64."""
     totals = {group.name: np.zeros(group.size) for group in context.groups}
@@ -135,10 +196,24 @@ class GateCriterion(Criterion):
     """A criterion of the form ``finish(mean over samples of sample(gradients))``."""
 
     needs = ("data", "labels", "gradient")
+    moment: ClassVar[str] = ""  # which of `effects.SUMS` adds up what `sample` tells, or "-" and one for its opposite
 
-    def sample(self, gradients: GateGradients) -> Array:
+    def __init_subclass__(cls) -> None:
+        if "sample" in vars(cls) and "moment" not in vars(cls):
+            cls.moment = ""  # another `sample`, another sum
+
+    def sample(self, gradients: GateGradients | GateSums) -> Array:
         """What every sample contributes: (N, n)."""
         raise TypeError(f"{type(self).__name__} states no sample(gradients)")
+
+    def total(self, gradients: GateGradients | GateSums) -> Vector:
+        """The sum of that over samples: (n,)."""
+        if self.moment and isinstance(gradients, GateGradients) and gradients.one_by_one:
+            ((_, a, g),) = gradients.places
+            found: Vector = effect_sums(a, g)[SUMS.index(self.moment.removeprefix("-"))]
+            return -found if self.moment.startswith("-") else found
+        total: Vector = self.sample(gradients).sum(axis=0, dtype=np.float64)
+        return total
 
     def finish(self, mean: Vector) -> Vector:
         """From the mean over samples (n,) to the score (n,)."""
@@ -146,8 +221,11 @@ class GateCriterion(Criterion):
 
     def score(self, context: Context) -> dict[str, Vector]:
         """Average over all samples."""
-        batches = ({name: self.sample(g) for name, g in batch.items()} for batch in gate_gradients(context))
-        return {name: self.finish(mean) for name, mean in sample_mean(context, batches).items()}
+        totals = {group.name: np.zeros(group.size) for group in context.groups}
+        for batch in planned_gradients(context) or gate_gradients(context):
+            for name, gradients in batch.items():
+                totals[name] += self.total(gradients)
+        return {name: self.finish(total / context.count) for name, total in totals.items()}
 
     def terms(self, context: Context, j: int) -> Terms:
         """What every sample contributes, beside its s (the slope) and a·s (the effect)."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..ops import Array
 from .base import Context, Vector
-from .gates import GateCriterion, GateGradients
+from .gates import GateCriterion, GateGradients, GateSums
 from .weights import weight_slopes
 
 
@@ -47,10 +47,11 @@ class Sensitivity(GateCriterion):
     """
 
     name = "sensitivity"
+    moment = "|s|"
     formula = r"I_j = \frac{1}{N} \sum_n |s_{nj}|, \quad s_{nj} = \partial \ell_n / \partial o_{nj}"
     source = "spec B2 (document 4.1.2)"
 
-    def sample(self, gradients: GateGradients) -> Array:
+    def sample(self, gradients: GateGradients | GateSums) -> Array:
         """|s|."""
         return np.abs(gradients.slope)
 
@@ -77,10 +78,11 @@ class SensitivitySigned(GateCriterion):
     """
 
     name = "sensitivity_signed"
+    moment = "s"
     formula = r"I_j = \frac{1}{N} \sum_n s_{nj}"
     source = "spec B2 (document 4.1.2)"
 
-    def sample(self, gradients: GateGradients) -> Array:
+    def sample(self, gradients: GateGradients | GateSums) -> Array:
         """Return s itself."""
         return gradients.slope
 

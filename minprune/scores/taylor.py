@@ -11,7 +11,7 @@ import numpy as np
 
 from ..ops import Array
 from .base import Context, Vector
-from .gates import GateCriterion, GateGradients
+from .gates import GateCriterion, GateGradients, GateSums
 from .weights import weight_effects
 
 
@@ -39,10 +39,11 @@ class Taylor(GateCriterion):
     """
 
     name = "taylor"
+    moment = "|a s|"
     formula = r"I_j = \frac{1}{N} \sum_n \left| \sum_p a_{njp}\, \partial \ell_n / \partial a_{njp} \right|"
     source = "Molchanov et al. 2017, eq. 7; spec B3"
 
-    def sample(self, gradients: GateGradients) -> Array:
+    def sample(self, gradients: GateGradients | GateSums) -> Array:
         """|Σ a g|."""
         return np.abs(gradients.effect)
 
@@ -74,10 +75,11 @@ class TaylorSigned(GateCriterion):
     """
 
     name = "taylor_signed"
+    moment = "-a s"
     formula = r"I_j = -\frac{1}{N} \sum_n \sum_p a_{njp}\, \partial \ell_n / \partial a_{njp}"
     source = "Mozer and Smolensky 1989, eq. 3"
 
-    def sample(self, gradients: GateGradients) -> Array:
+    def sample(self, gradients: GateGradients | GateSums) -> Array:
         """−Σ a g."""
         return -gradients.effect
 
@@ -140,10 +142,11 @@ class TaylorSquared(GateCriterion):
     """
 
     name = "taylor_squared"
+    moment = "(a s)²"
     formula = r"I_j = \frac{1}{N} \sum_n \left( \sum_p a_{njp}\, \partial \ell_n / \partial a_{njp} \right)^2"
     source = "Molchanov et al. 2019, section 3.1, per sample"
 
-    def sample(self, gradients: GateGradients) -> Array:
+    def sample(self, gradients: GateGradients | GateSums) -> Array:
         """(Σ a g)²."""
         return gradients.effect**2
 

@@ -1,0 +1,348 @@
+"""The part of a network that works on images, planned once: every layer's kernel, tables and buffers.
+
+    forward:  for tiles of samples:  for parts:              the tile of one layer → the tile of the next
+    backward: for tiles of samples:  for parts, from the end: gradients by parameters are added up over the tiles
+
+What leaves this part of the network (mostly what a Flatten reads) leaves it as rows, and its gradients come back so.
+Everything behind it is left to whoever uses the plan: to a `Program`, or to the tape in training.
+
+Without a way back one tile serves all samples. With it every tile has its own, but for what only a max-pool reads, and
+for the gradients, which all tiles share. That is most of the memory: in LeNet-5, 11,520 of 18,400 numbers a sample.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ..kernels import tiles
+from ..kernels.gemm import NOTHING
+from ..kernels.layout import aligned
+from ..kernels.maxima import NOWHERE
+from ..layers import AvgPool2d, BatchNorm, Conv2d, Dropout, GlobalAvgPool2d, Join, MaxPool2d, Pad, PReLU, ReLU
+from ..nn import Graph
+from ..ops import Array
+from ..wiring import Node
+from .parts import AnyLayer, Call, Filters, Largest, Means, Norm, Part, Same, Tile, TileGate, is_open, wanted
+
+
+class ImagePlan:
+    """The parts of a network that work on images, and where their values lie.
+
+    Attributes
+    ----------
+    parts : list of Part
+        In their order.
+    ends : list of str
+        The values that leave this part of the network.
+    """
+
+    def __init__(self, net: Graph, parts: list[Part], shapes: Mapping[str, tuple[int, ...]], back: str = "") -> None:
+        self.net, self.parts, self.shapes, self.back = net, parts, shapes, back
+        self.inside = {part.target for part in parts} | {part.name for part in parts}
+        made = {part.target for part in parts}
+        read = Counter(source for part in parts for source in part.sources)
+        outside = {source for name, node in net.nodes.items() if name not in self.inside for source in node.inputs}
+        self.ends = [part.target for part in parts if part.target in outside or part.target == net.output]
+        self.inputs = [name for name in net.inputs if name in read]
+        self.summed = {value for value in made if read[value] + (value in self.ends) != 1}
+        self.wanted = wanted(parts, back)
+        for part in parts:
+            part.inner = tuple(source for source in part.sources if source in self.wanted)
+        self.samples = tiles.samples_of(net.dtype)
+        self.grads = {
+            name: np.zeros_like(net.params[name])
+            for part in parts
+            for name in (f"{part.name}.{short}" for short in ("W", "b", "gamma", "beta"))
+            if back == "weights" and name in net.params
+        }
+        self._gates = [part.target for part in parts if isinstance(part, TileGate)]
+        self._shared: dict[str, Array] = {}  # by all tiles
+        self._bars: dict[str, Array] = {}
+        self._tiles: list[Tile] = []
+        self._stages = staged(parts)
+        self._forward: list[list[list[Call]]] = []  # by stage, tile and part
+        self._backward: list[list[list[Call]]] = []
+        self._forward += [[] for _ in self._stages]
+        self._backward += [[] for _ in self._stages]
+        self._rows: dict[str, Array] = {}
+        self.seen: dict[str, tuple[Array, Array]] = {}  # by gates: their effects and slopes, (N, C)
+
+    def another(self) -> ImagePlan:
+        """The same plan with buffers of its own, so that another thread can run it; the packed weights are shared."""
+        return ImagePlan(self.net, self.parts, self.shapes, self.back)
+
+    def load(self, arrays: Mapping[str, Array]) -> None:
+        """Take the network's arrays as they are now."""
+        for part in self.parts:
+            part.load(arrays)
+
+    def forward(self, values: Mapping[str, Array], out: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """From the inputs (N, …) to the ends (N, …): in `out`, or where the next call overwrites them."""
+        count = len(values[self.inputs[0]])
+        inputs = {name: np.ascontiguousarray(values[name]).reshape(count, -1) for name in self.inputs}
+        rows = {end: self._room(end, count) if out is None else out[end].reshape(count, -1) for end in self.ends}
+        to, back = tiles.to_tile[self.net.dtype], tiles.from_tile[self.net.dtype]
+        for stage in range(len(self._stages)):
+            for norm in self._norms(stage):
+                norm.look(self._held(count))
+            for number, start in self._places(count):
+                held = self._tiles[number].values
+                for name, x in inputs.items() if stage == 0 else ():
+                    to(x, start, as_matrix(held[name]))
+                for call in self._forward[stage][number]:
+                    call()
+                for end, x in rows.items() if stage == len(self._stages) - 1 else ():
+                    back(as_matrix(held[end]), start, x)
+        return {end: x.reshape(count, *self.shapes[end]) for end, x in rows.items()}
+
+    def backward(self, bars: Mapping[str, Array]) -> dict[str, Array]:
+        """From the gradients by the ends to those by the parameters; the latter are overwritten by the next call.
+
+        What the gates have seen is then in `seen`, and overwritten likewise.
+        """
+        for grad in self.grads.values():
+            grad[...] = 0
+        count = len(bars[self.ends[0]])
+        self.seen = {name: self._seen_room(name, count) for name in self._gates}
+        rows = {end: np.ascontiguousarray(bars[end]).reshape(count, -1) for end in self.ends if end in self.wanted}
+        to, back = tiles.to_tile[self.net.dtype], tiles.from_tile[self.net.dtype]
+        for stage in range(len(self._stages))[::-1]:
+            for number, start in self._places(count):
+                tile = self._tiles[number]
+                if stage == len(self._stages) - 1:
+                    for value in self.summed & self.wanted:
+                        tile.bars[value][...] = 0
+                    for end, bar in rows.items():
+                        to(bar, start, as_matrix(tile.bars[end]))
+                for call in self._backward[stage][number]:
+                    call()
+                for name, (effects, slopes) in self.seen.items():
+                    back(tile.seen[name][0], start, effects)
+                    back(tile.seen[name][1], start, slopes)
+            for norm in self._norms(stage):
+                norm.sum_up(self._held(count))
+        return self.grads
+
+    def _norms(self, stage: int) -> list[Norm]:
+        return [part for part in self._stages[stage] if isinstance(part, Norm)]
+
+    def _places(self, count: int) -> Iterator[tuple[int, int]]:
+        """The number of every tile that so many samples take, and its first sample."""
+        for place, start in enumerate(range(0, count, self.samples)):
+            number = place if self.back else 0  # without a way back one tile serves all samples
+            if number == len(self._tiles):
+                self._add_tile()
+            self._tiles[number].valid[0] = min(self.samples, count - start)
+            yield number, start
+
+    def _held(self, count: int) -> list[Tile]:
+        """The tiles that so many samples take."""
+        return self._tiles[: -(-count // self.samples)]
+
+    def _seen_room(self, gate: str, count: int) -> tuple[Array, Array]:
+        """Room for what a gate sees."""
+        shape = count, self.shapes[gate][0]
+        return aligned(shape, self.net.dtype), aligned(shape, self.net.dtype)
+
+    def _room(self, end: str, count: int) -> Array:
+        """Room for an end's rows."""
+        if len(self._rows.get(end, ())) < count:
+            self._rows[end] = aligned((count, prod(self.shapes[end])), self.net.dtype)
+        return self._rows[end][:count]
+
+    def _buffer(self, value: str, dtype: Any = None) -> Array:
+        shape = self.shapes[value]
+        spatial = (1,) * (3 - len(shape)) + shape[1:]
+        made = aligned((shape[0], *spatial, self.samples), dtype or self.net.dtype)
+        made[...] = 0
+        return made
+
+    def _add_tile(self) -> None:
+        """Buffers and bound calls for further samples."""
+        forgotten, first, several = self._forgotten(), not self._tiles, len(self._stages) > 1
+        bars = {} if several else self._bars  # a gradient may have to wait until all tiles are through a stage
+        tile = Tile({name: self._buffer(name) for name in self.inputs}, {}, bars, self.grads)
+        for part in self.parts:
+            value, source = part.target, part.sources[0]
+            if isinstance(part, TileGate):
+                tile.values[value] = tile.values[source]
+                tile.seen[value] = self._matrix(value), self._matrix(value)
+            elif value in forgotten:
+                tile.values[value] = self._shared[value] = self._shared.get(value, self._buffer(value))
+            else:
+                tile.values[value] = self._buffer(value)
+            if isinstance(part, Largest):
+                tile.which[value] = self._buffer(value, np.uint8)
+            if value in self.wanted and (first or several):
+                tile.bars[value] = self._buffer(value)
+        self._tiles.append(tile)
+        for stage, parts in enumerate(self._stages):
+            self._forward[stage].append([part.forward(tile) for part in parts])
+            passed = [part for part in parts[::-1] if part.target in self.wanted]
+            behind = [self._bound_back(norm, tile, norm.on_backward) for norm in self._norms_behind(stage)]
+            self._backward[stage].append(behind + [self._bound_back(part, tile, part.backward) for part in passed])
+
+    def _norms_behind(self, stage: int) -> list[Norm]:
+        """The norms of the next stage by whose sources a gradient is wanted: it is computed when they are summed up."""
+        return [norm for norm in self._norms(stage + 1) if norm.inner] if stage + 1 < len(self._stages) else []
+
+    def _matrix(self, gate: str) -> Array:
+        return aligned((self.shapes[gate][0], self.samples), self.net.dtype)
+
+    def _forgotten(self) -> set[str]:
+        """The values that the way back does not look at."""
+        if not self.back:
+            return set()
+        pools = {part.sources[0] for part in self.parts if isinstance(part, Largest) and part.relu}
+        return pools - set(self.ends)
+
+    def _bound_back(self, part: Part, tile: Tile, bind: Callable[[Tile], Call]) -> Call:
+        """A part's backward call; where a value is read in several places, what comes from each is added."""
+        several = [source for source in part.inner if source in self.summed]
+        if isinstance(part, Norm) and bind == part.backward:
+            several = []  # that is to come
+        scratch = {source: self._buffer(source) for source in several}
+        if not several:
+            return bind(tile)
+        call = bind(replace(tile, bars={**tile.bars, **scratch}))
+
+        def added() -> None:
+            call()
+            for source, bar in scratch.items():
+                tile.bars[source] += bar
+
+        return added
+
+    def __repr__(self) -> str:
+        return f"<ImagePlan of {len(self.parts)} layers, {self.samples} samples at a time>"
+
+
+def staged(parts: list[Part]) -> list[list[Part]]:
+    """The parts in stages: what a norm reads must be there for all samples before it begins."""
+    stage: dict[str, int] = {}
+    for part in parts:
+        before = max((stage.get(source, 0) for source in part.sources), default=0)
+        stage[part.target] = before + isinstance(part, Norm)
+    return [[part for part in parts if stage[part.target] == s] for s in range(max(stage.values(), default=0) + 1)]
+
+
+def as_matrix(X: Array) -> Array:
+    """View a tile (C, H, W, T) as (C · H · W, T)."""
+    return X.reshape(-1, X.shape[-1])
+
+
+def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str = "") -> ImagePlan | str:
+    """Plan the layers that work on images, from the inputs as far as they go.
+
+    Parameters
+    ----------
+    net : Graph
+        In float32 or float64.
+    shapes : mapping
+        Of all values; see `Graph.value_shapes`.
+    back : {"", "weights", "gates"}
+        Which gradients will be asked for. With any, all convolutions must be among the layers; with those by weights,
+        nothing else that has parameters.
+
+    Returns
+    -------
+    ImagePlan or str
+        Or why there is none.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> net = mp.Sequential(mp.Conv2d(1, 4, 3), mp.ReLU(), mp.MaxPool2d(2), mp.Flatten(), mp.Dense(36, 2))
+    >>> plan = plan_images(net, net.value_shapes({"input": (1, 8, 8)}), back="weights")
+    >>> [part.name for part in plan.parts], plan.ends
+    (['conv1', 'maxpool1'], ['maxpool1'])
+    >>> plan_images(mp.Sequential(mp.Dense(3, 2)), {"input": (3,), "dense1": (2,)})
+    'it has no convolution'
+    """
+    if net.dtype not in NOTHING:
+        return f"it holds {net.dtype}, not float32 or float64"
+    readers = Counter(source for node in net.nodes.values() for source in node.inputs)
+    inside: dict[str, Part] = {}
+    there = {name for name in net.inputs if 2 <= len(shapes[name]) <= 3}
+    for name, node in net.nodes.items():
+        if not all(source in there for source in node.inputs) or len(set(node.inputs)) < len(node.inputs):
+            continue
+        made = _part(net, name, node, shapes, inside, readers, back)
+        if made is not None:
+            inside[made.target] = made
+            there.add(name)
+    parts = list(inside.values())
+    convolutions = {name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)}
+    planned = {part.name for part in parts}
+    if not convolutions:
+        return "it has no convolution"
+    if not convolutions & planned or (back and convolutions - planned):
+        return f"{_first_left(net, there)} is not planned"
+    return ImagePlan(net, parts, shapes, back)
+
+
+def _part(
+    net: Graph,
+    name: str,
+    node: Node,
+    shapes: Mapping[str, tuple[int, ...]],
+    inside: dict[str, Part],
+    readers: Mapping[str, int],
+    back: str,
+) -> Part | None:
+    """The part that computes a node; None where there is none. A ReLU behind a convolution changes the part before."""
+    layer, source = node.layer, node.inputs[0]
+    shape, out, dtype = shapes[source], shapes[name], net.dtype
+    before = inside.get(source)
+    if isinstance(layer, Conv2d):
+        return Filters(name, node, name, shape, out, dtype)
+    if isinstance(layer, BatchNorm) and back == "weights":
+        return Norm(name, node, name, shape, dtype)
+    if isinstance(layer, ReLU):
+        if isinstance(before, Filters | Norm) and not before.relu and readers[source] == 1 and source != net.output:
+            del inside[source]
+            if isinstance(before, Norm):
+                return Norm(before.name, net.nodes[source], name, out, dtype)
+            return Filters(before.name, net.nodes[source], name, shapes[before.sources[0]], out, dtype)
+        return Same(name, node)
+    if isinstance(layer, AvgPool2d | GlobalAvgPool2d):
+        return Means(name, node, shape, out, dtype) if _plain(layer) else None
+    if isinstance(layer, MaxPool2d) and prod(layer.kernel) < NOWHERE:
+        clipped = isinstance(before, Filters | Norm) and before.relu and readers[source] == 1 and source != net.output
+        if clipped and isinstance(before, Filters | Norm):
+            before.open = False
+        return Largest(name, node, clipped, shape, out)
+    if back == "gates" and is_open(net, name):
+        return TileGate(name, node)
+    return _any_layer(net, name, node, shapes, back)
+
+
+def _plain(layer: Any) -> bool:
+    """Whether a mean has windows of at most two axes."""
+    return not hasattr(layer, "kernel") or len(layer.kernel) <= 2
+
+
+def _any_layer(net: Graph, name: str, node: Node, shapes: Mapping[str, tuple[int, ...]], back: str) -> AnyLayer | None:
+    """A layer that runs as the network has it: entry by entry, or values added or joined."""
+    layer = node.layer
+    own = {short: net.arrays[f"{name}.{short}"] for short in net.array_names[name]}
+    if isinstance(layer, Dropout | Pad) or (own and (back == "weights" or not isinstance(layer, BatchNorm | PReLU))):
+        return None
+    places = {shapes[value][1:] for value in (*node.inputs, name)}
+    if layer.flow not in ("same", "add", "join") or len(places) > 1:
+        return None
+    if not isinstance(layer, Join) and len({shapes[value] for value in (*node.inputs, name)}) > 1:
+        return None
+    return AnyLayer(name, node, own)
+
+
+def _first_left(net: Graph, there: set[str]) -> str:
+    """The first node that is not planned, with its layer."""
+    name = next(name for name in net.nodes if name not in there)
+    return f"{name} ({type(net.nodes[name].layer).__name__})"
