@@ -85,20 +85,20 @@ def values(work: str, point: Point) -> float:
     """Bytes that must be held at once, by a simple rule; the images themselves are there before.
 
     NumPy: what a layer reads, its sums, and what ReLU makes of them. A program: what a layer reads and what it makes,
-    for one chunk, and the output. A tape: a copy of the images, sums, outputs, and a gradient; in training also the
-    gradients of the weights and Adam's two means. Leave-one-out: the tape without gradients; what is computed anew
-    comes on top, a fixed few megabytes, and is not counted.
+    for one chunk, and the output. Training, scores and the truth: a copy of the images, and every layer's sums and
+    outputs; training also the gradients of the weights, Adam's two means, and the weights as the kernels want them.
+    What the truth computes anew comes on top, a fixed few megabytes, and is not counted.
     """
     made, batch = point.sizes[1:], point.batch
     read = (0, *made[:-1])
     weights = sum(a * b for a, b in pairwise(point.sizes))
-    tape = batch * (point.sizes[0] + 3 * sum(made))
+    tape = batch * (point.sizes[0] + 2 * sum(made))
     each = {
         "program": min(batch, CHUNK) * max(sum(pair) for pair in pairwise(point.sizes)) + batch * made[-1],
         "NumPy": batch * max(a + 2 * b for a, b in zip(read, made, strict=True)),
-        "training": tape + 3 * weights,
+        "training": tape + 4 * weights,
         "taylor": tape,
-        "leave_one_out": batch * (point.sizes[0] + 2 * sum(made)),
+        "leave_one_out": tape,
     }
     return BYTES * each[work]
 
