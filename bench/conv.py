@@ -1,12 +1,12 @@
 """Convolution and pooling: do the kernels beat NumPy's im2col and PyTorch, layer by layer and in LeNet-5?
 
-    python bench/conv.py [--seconds 0.4] [--dtype float32] [--steps 20]
+    python bench/conv.py [--rounds 21] [--dtype float32] [--steps 20] [--quick] [--json DIR]
 
 The convolutions of LeNet-5 and others that nothing was tuned on, for several batches: forward with bias, and the
 gradients by x and by W; then pooling, ReLU's gradient; then LeNet-5 as a whole: forward, and training by `mp.fit` with
-either backend. One thread, one process, the peers in turn, 21 pairs of blocks each: a ratio is the peer's time divided
-by the kernel's, the median over the pairs and its 95 % interval; "best" is the ratio of the shortest blocks, which says
-more where other programs run. Images come as the layer before leaves them: x in C order for a first layer, with the
+either backend. One thread, one process, the peers in turn: a ratio is the peer's time divided by the kernel's, the
+median over the turns and the quartiles; "best" is the ratio of the shortest blocks, which says more where other
+programs run. Images come as the layer before leaves them: x in C order for a first layer, with the
 samples side by side otherwise; for NumPy always in C order; for PyTorch always channels_last, weights too, with its
 gradients by `aten::convolution_backward`, and for either an allocator that keeps large blocks. Compiling and making the
 inputs are outside the timer, packing is within. "Taken" says whether `backend("numba")` would leave that size to the
@@ -16,31 +16,16 @@ data in the L1 cache, as `bench/dense.py` measures it.
 
 from __future__ import annotations
 
-import argparse
-import os
-import sys
-
-os.environ.pop("OPENBLAS_CORETYPE", None)
-os.environ.pop("OPENBLAS_L2_SIZE", None)
-os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-if __name__ == "__main__" and "MALLOC_MMAP_THRESHOLD_" not in os.environ:  # read when a process starts: start again
-    large = {"MALLOC_MMAP_THRESHOLD_": "4000000000", "MALLOC_TRIM_THRESHOLD_": "4000000000"}
-    os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **large})
-
-import platform
 from collections.abc import Callable
 from math import prod
-from statistics import median
-from time import perf_counter
 from typing import Any
 
-import numba
 import numpy as np
-from dense import against, core, peak
+from dense import peak, rates, rows_table
+from side_by_side import THREADS, Row, compared, keep, ratio, spread, start, take_turns
 
 import minprune as mp
 from minprune.backends import _kernels
-from minprune.kernels.cpu import target
 from minprune.kernels.layout import batch_last
 from minprune.kernels.vectors import TILE
 from minprune.kernels.window_cases import ARGUMENTS, Setting
@@ -49,7 +34,7 @@ from minprune.ops.activations import relu_grad
 from minprune.ops.conv import conv, conv_grad_W, conv_grad_x
 from minprune.ops.pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
 from minprune.progress import bar
-from minprune.reports import duration, table
+from minprune.reports import table
 
 CONVOLUTIONS = (conv, conv_grad_x, conv_grad_W)
 LAYERS: dict[str, Setting] = {
@@ -70,7 +55,7 @@ POOLS = {
 BATCHES = (1, 16, 32, 128, 256)
 
 
-def side_by_side(array: Any) -> Any:
+def batched_last(array: Any) -> Any:
     """The same images with the samples side by side; what is no image as it is."""
     if not isinstance(array, np.ndarray) or array.ndim < 3:
         return array
@@ -83,7 +68,7 @@ def as_met(reference: Callable[..., Any], args: tuple[Any, ...], first: bool) ->
     """The arguments as a network hands them over; weights, and images of a first layer, in C order."""
     images = {conv: (0,), conv_grad_x: (0,), conv_grad_W: (0, 1)}.get(reference, range(len(args)))
     kept = {conv: 0, conv_grad_W: 1}.get(reference) if first else None
-    return tuple(side_by_side(a) if k in images and k != kept else a for k, a in enumerate(args))
+    return tuple(batched_last(a) if k in images and k != kept else a for k, a in enumerate(args))
 
 
 def torch_call(reference: Callable[..., Any], args: tuple[Any, ...], setting: Setting) -> Callable[[], Any] | None:
@@ -92,7 +77,7 @@ def torch_call(reference: Callable[..., Any], args: tuple[Any, ...], setting: Se
         import torch
     except ImportError:
         return None
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(THREADS))
     torch.set_grad_enabled(False)
     order = torch.channels_last if len(setting.size) == 2 else torch.contiguous_format
     tensors = [torch.from_numpy(a).contiguous(memory_format=order) if a.ndim > 2 else torch.from_numpy(a)
@@ -119,23 +104,24 @@ def torch_call(reference: Callable[..., Any], args: tuple[Any, ...], setting: Se
     return None
 
 
-def row(
-    reference: Callable[..., Any], name: str, setting: Setting, first: bool, dtype: Any, seconds: float, top: float
-) -> list[str]:
-    """One line of the table."""
+def measured(
+    reference: Callable[..., Any], name: str, setting: Setting, first: bool, dtype: Any, rounds: int, top: float
+) -> Row:
+    """One function on one layer, against its peers."""
     args = ARGUMENTS[reference](setting, dtype, np.random.default_rng(setting.N))
     met = as_met(reference, args, first)
     kernel = _kernels[f"{reference.__module__}.{reference.__name__}"]["numba"]
-    spread, best, shortest = against(lambda: reference(*args), lambda: kernel.run(*met), seconds)
-    peer = torch_call(reference, args, setting)
-    of_torch = against(peer, lambda: kernel.run(*met), seconds)[:2] if peer else ("–", "")
-    taken = "yes" if kernel.takes(*met) else "no"
-    rates = ("", "")
-    if reference in CONVOLUTIONS:
-        each = setting.C // setting.groups * prod(setting.kernel) * prod(setting.out) * setting.O
-        rate = 2 * setting.N * each / shortest
-        rates = (f"{rate / 1e9:.0f}", f"{rate / top:.0%}")
-    return [f"{reference.__name__} {name}, {setting.N}", taken, duration(shortest), *rates, spread, best, *of_torch]
+    calls = {
+        "ours": lambda: kernel.run(*met),
+        "NumPy": lambda: reference(*args),
+        "PyTorch": torch_call(reference, args, setting),
+    }
+    found = {"what": f"{reference.__name__} {name}, {setting.N}", "taken": bool(kernel.takes(*met))}
+    found |= compared(calls, rounds, block=8e-3)
+    if reference not in CONVOLUTIONS:
+        return found
+    each = setting.C // setting.groups * prod(setting.kernel) * prod(setting.out) * setting.O
+    return rates(found, 2 * setting.N * each, top)
 
 
 def every(batches: tuple[int, ...]) -> list[tuple[Callable[..., Any], str, Setting, bool]]:
@@ -151,60 +137,57 @@ def every(batches: tuple[int, ...]) -> list[tuple[Callable[..., Any], str, Setti
     return found
 
 
-def rates(steps: int) -> list[list[str]]:
+def whole(steps: int, rounds: int) -> list[Row]:
     """LeNet-5 by both backends, in turn: images a second forward, and in training with Adam and batches of 128."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((128 * steps, 1, 28, 28)).astype(np.float32), rng.integers(0, 10, 128 * steps)
-    net = lenet5((1, 28, 28), 10)
     batches = [x[start : start + 256] for start in range(0, len(x), 256)]
 
-    def train() -> None:
-        mp.fit(net, (x, y), epochs=1, batch_size=128, progress=False)
+    def work(backend: str, train: bool) -> Callable[[], None]:
+        net = lenet5((1, 28, 28), 10)
 
-    def forward() -> None:
-        for batch in batches:
-            net(batch)
+        def call() -> None:
+            with mp.backend(backend):
+                if train:
+                    mp.fit(net, (x, y), epochs=1, batch_size=128, progress=False)
+                else:
+                    for batch in batches:
+                        net(batch)
+
+        call()  # compiles
+        return call
 
     rows = []
-    for name, work in (("LeNet-5 forward, batch 256", forward), ("LeNet-5 training (mp.fit), batch 128", train)):
-        times: dict[str, list[float]] = {"numpy": [], "numba": []}
-        for turn in range(6):
-            for backend, found in times.items():
-                with mp.backend(backend):
-                    started = perf_counter()
-                    work()
-                    if turn:  # the first compiles
-                        found.append(perf_counter() - started)
-        ratios = [a / b for a, b in zip(*times.values(), strict=True)]
-        images = [f"{len(x) / min(found):,.0f}" for found in times.values()]
-        rows.append([name, *images, f"{median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"])
+    for name, train in (("LeNet-5 forward, batch 256", False), ("LeNet-5 training (mp.fit), batch 128", True)):
+        times = take_turns({backend: work(backend, train) for backend in ("numpy", "numba")}, rounds, block=0)
+        shortest = {backend: min(found) for backend, found in times.items()}
+        images = {backend: len(x) / seconds for backend, seconds in shortest.items()}
+        ratios = {"numpy": ratio(times, "numpy", "numba")}
+        rows.append({"what": name, "seconds": shortest, "images a second": images, "ratios": ratios})
     return rows
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=0.4)
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
-    options = parser.parse_args()
-    dtype = np.dtype(options.dtype)
+    """Measure, print tables, keep the numbers."""
+    options = start(__doc__, rounds=21, dtype=("float32", "float64"), steps=20)
+    dtype, batches, rounds, steps = np.dtype(options.dtype), BATCHES, options.rounds, options.steps
+    if options.quick:
+        batches, rounds, steps = (128,), 3, 4
     mp.backend("numba")
     mp.backend("numpy")  # the kernels are imported; the references are what is called here
     top = peak(dtype)
-    print(f"{platform.platform()}, {target().cpu}, {TILE}; {dtype}, one thread; load {os.getloadavg()[0]:.1f}")
-    print(f"Python {platform.python_version()}, NumPy {np.__version__} (OpenBLAS: {core()}), numba {numba.__version__}")
-    print(f"peak: {top / 1e9:.0f} GFLOP/s")
-    head = ("what, batch", "taken", "time", "GFLOP/s", "of peak", "NumPy / kernel", "best", "PyTorch / kernel", "best")
-    rows, questions = [], every(tuple(options.batches))
+    print(f"{dtype}, tile {TILE}; peak: {top / 1e9:.0f} GFLOP/s")
+    rows, questions = [], every(batches)
     with bar("timing", len(questions), show=True) as advance:
         for question in questions:
-            rows.append(row(*question, dtype, options.seconds, top))
-            advance(text=rows[-1][0])
-    print(table(head, rows))
-    print()
-    print(table(("LeNet-5 20-50-500", "NumPy, images/s", "numba, images/s", "times, of 5 turns"), rates(options.steps)))
+            rows.append(measured(*question, dtype, rounds, top))
+            advance(text=rows[-1]["what"])
+    print(f"{rows_table(rows)}\n")
+    lenet = whole(steps, 3 if options.quick else 5)
+    images = [[f"{row['images a second'][backend]:,.0f}" for backend in ("numpy", "numba")] for row in lenet]
+    lines = [(row["what"], *rate, spread(row["ratios"]["numpy"])) for row, rate in zip(lenet, images, strict=True)]
+    print(table(("LeNet-5 20-50-500", "NumPy, images/s", "numba, images/s", "times"), lines))
+    keep(options, "conv", rows + lenet)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """CUDA: is a network on the device faster than in NumPy, and how far from PyTorch's kernels on the same device?
 
-    python bench/device.py [--seconds 0.5] [--dtype float32] [--check]
+    python bench/device.py [--seconds 0.5] [--dtype float32] [--check] [--quick] [--json DIR]
 
 Single layers (784-300-100-10, one of 1000 × 1000, the convolutions of LeNet-5), whole forward passes and training steps
 of these networks, for batches of 32, 256 and 4,096. Everything lies where it is computed: copies to the device are
@@ -14,15 +14,14 @@ timed; NUMBA_ENABLE_CUDASIM=1 lets that run in Numba's simulator.
 
 from __future__ import annotations
 
-import argparse
-import platform
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numba import cuda
+from side_by_side import Row as Found
+from side_by_side import cannot, keep, start
 
 import minprune as mp
 from minprune.errors import MinpruneError
@@ -154,12 +153,12 @@ def losses(net: Any, x: Any, y: Any) -> tuple[Any, Any]:
     return to_host(found).mean(), net.dtype.type(loss_and_gradients(net, x, y, "cross_entropy")[0])
 
 
-def against(first: Call, ours: Call, seconds: float) -> tuple[str, float, float]:
+def against(first: Call, ours: Call, seconds: float) -> tuple[dict[str, float], float, float]:
     """The ratio with its interval, and the shortest times of both."""
     race = Race.prepare(first, ours, PAIRS, seconds)
     theirs, mine = race.run(PAIRS, seconds, np.random.default_rng(0), lambda: None)
     found = ratio_of(theirs, mine, race.calls)
-    return f"{found.median:.2f} ({found.low:.2f} to {found.high:.2f})", min(theirs), min(mine)
+    return asdict(found), min(theirs), min(mine)
 
 
 def compare(row: Row) -> None:
@@ -169,12 +168,21 @@ def compare(row: Row) -> None:
     np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance * max(1, abs(expected).max()))
 
 
-def timed(row: Row, seconds: float) -> list[str]:
-    """One line of the table, after a look at the result."""
+def timed(row: Row, seconds: float) -> Found:
+    """All of one line, after a look at the result."""
     compare(row)
     ratio, theirs, mine = against(row.numpy, row.device, seconds)
-    of_torch = "" if row.torch is None else against(row.torch, row.device, seconds)[0]
-    return [row.name, duration(theirs), duration(mine), ratio, of_torch]
+    found: Found = {"what": row.name, "seconds": {"ours": mine, "NumPy": theirs}, "ratios": {"NumPy": ratio}}
+    if row.torch is not None:
+        found["ratios"]["PyTorch"], found["seconds"]["PyTorch"], _ = against(row.torch, row.device, seconds)
+    return found
+
+
+def line(found: Found) -> list[str]:
+    """The same as a line of the table."""
+    ratios = [found["ratios"].get(peer) for peer in ("NumPy", "PyTorch")]
+    told = ["–" if r is None else f"{r['median']:.2f} ({r['low']:.2f} to {r['high']:.2f})" for r in ratios]
+    return [found["what"], *(duration(found["seconds"][name]) for name in ("NumPy", "ours")), *told]
 
 
 def rows(torch: Any, tiny: bool, dtype: Any) -> list[Row]:
@@ -193,31 +201,28 @@ def rows(torch: Any, tiny: bool, dtype: Any) -> list[Row]:
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args()
+    """Measure, print a table, keep the numbers."""
+    options = start(__doc__, seconds=0.5, dtype=("float32", "float64"), check=False)
     try:
         devices.require_device()
     except MinpruneError as error:
-        parser.exit(1, f"{error}\n")
+        cannot(error)
     device = "Numba's simulator" if devices.SIMULATED else cuda.get_current_device().name.decode()
     torch = torch_on_device()
-    print(f"{device}; {platform.platform()}, {options.dtype}; {'no ' if torch is None else ''}PyTorch with CUDA")
-    print(f"Python {platform.python_version()}, NumPy {np.__version__}, numba {numba.__version__}")
-    lines, found = [], rows(torch, options.check, np.dtype(options.dtype))
+    print(f"{device}, {options.dtype}; {'no ' if torch is None else ''}PyTorch with CUDA")
+    found = rows(torch, options.check, np.dtype(options.dtype))
     if options.check:
         for row in found:
             compare(row)
         print(f"{len(found)} results agree with NumPy's")
         return
+    kept: list[Found] = []
     with bar("timing", len(found), show=True) as advance:
         for row in found:
-            lines.append(timed(row, options.seconds))
+            kept.append(timed(row, 0.05 if options.quick else options.seconds))
             advance(text=row.name)
-    print(table(("what, batch", "NumPy", "device", "NumPy / device", "PyTorch / device"), lines))
+    print(table(("what, batch", "NumPy", "device", "NumPy / device", "PyTorch / device"), [line(row) for row in kept]))
+    keep(options, "device", [{"device": device} | row for row in kept])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Zeros in a whole network: what are they worth once a program computes from the kept weights alone?
 
-    MINPRUNE_DATA=… python bench/masked_network.py [--zeros 0.9]
+    MINPRUNE_DATA=… python bench/masked_network.py [--zeros 0.9] [--quick] [--json DIR]
 
 784-300-100-10 on MNIST (AdamW, 8 epochs), then a share of all its weights is masked by size, in three rounds with an
 epoch after each. At batch 256, in turn: the masked network in NumPy, `sparsify` (CSR in NumPy), the dense network's
@@ -9,10 +9,8 @@ program, and that of the masked one, which takes dense, CSR or blocks for each l
 
 from __future__ import annotations
 
-import argparse
-
 import numpy as np
-from side_by_side import keep, ratio, spread, take_turns, where
+from side_by_side import keep, mnist, ratio, spread, start, take_turns
 
 import minprune as mp
 from minprune.models import mlp
@@ -21,13 +19,10 @@ from minprune.reports import duration, table
 
 def main() -> None:
     """Train, mask, measure, print a table, keep the numbers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zeros", type=float, default=0.9)
-    options = parser.parse_args()
-    print(where())
-    data, net = mp.data.mnist(), mlp(784, (300, 100), 10)
+    options = start(__doc__, zeros=0.9)
+    data, net = mnist(), mlp(784, (300, 100), 10)
     with mp.backend("numba"):
-        mp.fit(net, data, optimizer=mp.AdamW(2e-3), batch_size=100, epochs=8, rng=0)
+        mp.fit(net, data, optimizer=mp.AdamW(2e-3), batch_size=100, epochs=1 if options.quick else 8, rng=0)
         masked = mp.prune_weights(
             net, data, "magnitude_l1", mp.Global(options.zeros), rounds=3, finetune=mp.FineTune(epochs=1), rng=0
         ).net
@@ -42,7 +37,8 @@ def main() -> None:
             "sparsify, NumPy": lambda: sparse(x),
             "program of the dense one": lambda: programs["dense"](x, out=out),
             "program of the masked one": lambda: programs["masked"](x, out=out),
-        }
+        },
+        7 if options.quick else 21,
     )
     ours = "program of the masked one"
     rows = [{"what": name, "seconds": min(found), "ratio": ratio(times, name, ours)} for name, found in times.items()]
@@ -54,7 +50,7 @@ def main() -> None:
     accuracies = [mp.evaluate(made, data.valid, runtime=(), progress=False).accuracy for made in (net, masked)]
     print(f"validation accuracy: dense {accuracies[0]:.4f}, masked {accuracies[1]:.4f}")
     print(programs["masked"].plan())
-    print(f"kept in {keep('masked_network', rows)}")
+    keep(options, "masked_network", rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Sparse layers: from how many zeros on are they faster than dense ones, and how do others compare?
 
-    python bench/sparse.py [--rounds 15]
+    python bench/sparse.py [--rounds 15] [--quick] [--json DIR]
 
 One layer, float32, one thread, in turn: W (J, I) with a share of its weights gone, times a batch. For CSR the weights
 that go are chosen one by one, for blocks of 16×1 sixteen at a time. Peers: NumPy's dense product (OpenBLAS choosing its
@@ -13,13 +13,12 @@ runs on rows.
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from side_by_side import keep, ratio, spread, take_turns, where
+from side_by_side import MISSING, keep, ratio, spread, start, take_turns
 
 from minprune.kernels.rows import sparse_rows
 from minprune.kernels.strips import PADDED, Parts, from_strips, padded, sparse_strips, strip_buffer, to_strips
@@ -117,26 +116,24 @@ def measured(shape: tuple[int, int], batch: int, zeros: float, rows: int, rounds
 
 def main() -> None:
     """Measure, print a table, keep the numbers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
-    print(where())
-    plan = [(s, b, z, r) for s in SHAPES for b in BATCHES for z in ZEROS for r in (1, 16) if b > 1 or r == 1]
+    options = start(__doc__, rounds=15)
+    shapes, zeros, rounds = (SHAPES[::2], (0.5, 0.9), 5) if options.quick else (SHAPES, ZEROS, options.rounds)
+    plan = [(s, b, z, r) for s in shapes for b in BATCHES for z in zeros for r in (1, 16) if b > 1 or r == 1]
     rows = []
     with bar("timing", len(plan), show=True) as advance:
         for what in plan:
-            rows.append(measured(*what, options.rounds))
+            rows.append(measured(*what, rounds))
             advance()
     names = ("dense", "scipy", "PyTorch")
     lines = []
     for row in rows:
-        ratios = [spread(row["ratios"][name]) if name in row["ratios"] else "not installed" for name in names]
+        ratios = [spread(row["ratios"][name]) if name in row["ratios"] else MISSING for name in names]
         whole = spread(row["whole call"]) if row["whole call"] else ""
         numbers = (duration(row["seconds"]["ours"]), *ratios, whole, duration(row["building"]))
         lines.append((row["layer"], row["batch"], f"{row['zeros']:.0%}", row["format"], *numbers))
     head = ("layer", "batch", "zeros", "format", "ours", *(f"{name} / ours" for name in names))
     print(table((*head, "dense / whole call", "building"), lines))
-    print(f"kept in {keep('sparse', rows)}")
+    keep(options, "sparse", rows)
 
 
 if __name__ == "__main__":

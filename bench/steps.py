@@ -1,6 +1,6 @@
 """How long is a step of training, and a pass of scoring, beside PyTorch?
 
-    python bench/steps.py [--rounds 15] [--samples 10000]
+    python bench/steps.py [--rounds 15] [--samples 10000] [--quick] [--json DIR]
 
 One thread, float32, random images; our two backends and PyTorch take turns in one process. A step is what `mp.fit` does
 for a batch of 128: forward, loss, backward, Adam; PyTorch with its fused Adam, its convolutions in channels_last. A
@@ -14,12 +14,13 @@ what is read except by the images themselves; for scores without those by weight
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from side_by_side import keep, ratio, spread, take_turns, where
+from peers import as_torch, torch_model
+from side_by_side import keep, ratio, spread, start, take_turns
 
 import minprune as mp
 from minprune.errors import MinpruneError
@@ -56,32 +57,11 @@ def our_step(net: mp.Graph, x: Any, y: Any, backend: str) -> Callable[[], None]:
     return step
 
 
-def torch_model(net: mp.Graph) -> Any:
-    """The same network in PyTorch."""
-    import torch
-    from torch import nn
-
-    torch.set_num_threads(1)
-    layers: list[Any] = []
-    for name, node in net.nodes.items():
-        kind = node.layer.kind
-        if kind in ("dense", "conv"):
-            W, b = net.params[f"{name}.W"], net.params[f"{name}.b"]
-            layer = nn.Linear(W.shape[1], len(W)) if kind == "dense" else nn.Conv2d(W.shape[1], len(W), W.shape[2:])
-            layer.weight.data, layer.bias.data = torch.tensor(W), torch.tensor(b)
-        else:
-            layer = {"relu": nn.ReLU, "flatten": nn.Flatten, "maxpool": lambda: nn.MaxPool2d(2)}[kind]()
-        layers.append(layer)
-    return nn.Sequential(*layers)
-
-
 def torch_step(net: mp.Graph, x: Any, y: Any) -> Callable[[], None]:
     """The same step in PyTorch."""
     import torch
 
-    model, given, labels = torch_model(net), torch.tensor(x), torch.tensor(y)
-    if given.ndim == 4:
-        model, given = model.to(memory_format=torch.channels_last), given.to(memory_format=torch.channels_last)
+    model, given, labels = torch_model(net), as_torch(x), torch.tensor(y)
     optimizer, loss = torch.optim.Adam(model.parameters(), fused=True), torch.nn.CrossEntropyLoss()
 
     def step() -> None:
@@ -97,23 +77,21 @@ def torch_scores(net: mp.Graph, x: Any, y: Any, full: bool) -> Callable[[], Any]
     import torch
     from torch import nn
 
-    model, given, labels = torch_model(net), torch.tensor(x), torch.tensor(y)
-    if given.ndim == 4:
-        model, given = model.to(memory_format=torch.channels_last), given.to(memory_format=torch.channels_last)
+    model, given, labels = torch_model(net), as_torch(x), torch.tensor(y)
     read = [k for k, layer in enumerate(model) if k and isinstance(layer, nn.Linear | nn.Conv2d)]
     before = [k - 1 if not isinstance(model[k - 1], nn.Flatten) else k - 2 for k in read]  # where neurons are read
 
     def score() -> list[Any]:
         sums: list[Any] = [0] * len(before)
-        for start in range(0, len(given), 256):
-            values, acts = given[start : start + 256], []
+        for first in range(0, len(given), 256):
+            values, acts = given[first : first + 256], []
             for k, layer in enumerate(model):
                 values = layer(values)
                 if k in before:
                     acts.append(values)
                     if full:
                         values.retain_grad()
-            loss = nn.functional.cross_entropy(values, labels[start : start + 256], reduction="sum")
+            loss = nn.functional.cross_entropy(values, labels[first : first + 256], reduction="sum")
             if full:
                 model.zero_grad(set_to_none=True)
                 loss.backward()
@@ -155,15 +133,13 @@ def measure(rounds: int, samples: int) -> list[dict[str, Any]]:
             step = what == "Adam step"
             ours = our_step if step else our_scores
             calls: dict[str, Callable[[], Any]] = {way: ours(net, x, y, way) for way in ("numpy", "numba")}
-            try:
+            if find_spec("torch") is not None:
                 if step:
                     calls["torch"] = torch_step(net, x, y)
                 else:
                     calls["torch, activations"] = torch_scores(net, x, y, full=False)
                     calls["torch, hooks"] = torch_scores(net, x, y, full=True)
                     _agree(calls["numba"](), calls["torch, activations"]())
-            except ImportError:
-                print("PyTorch is not installed: it is left out")
             times = take_turns(calls, rounds=rounds)
             share = macs(net, shape, step) * count / peak / min(times["numba"])
             ratios = {peer: ratio(times, peer, "numba") for peer in calls if peer != "numba"}
@@ -180,11 +156,8 @@ def _agree(ours: Any, theirs: list[Any]) -> None:
 
 def main() -> None:
     """Measure, print, keep."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--samples", type=int, default=10_000)
-    options = parser.parse_args()
-    rows = measure(options.rounds, options.samples)
+    options = start(__doc__, rounds=15, samples=10_000)
+    rows = measure(3, min(options.samples, 1_000)) if options.quick else measure(options.rounds, options.samples)
     lines = [
         (
             row["what"],
@@ -196,8 +169,7 @@ def main() -> None:
         for row in rows
     ]
     print(table(("what", "numba", "of roof", "times as fast as", "", ""), lines))
-    print(where())
-    keep("steps", rows)
+    keep(options, "steps", rows)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _counts(text: str) -> list[int]:
+    """Read 1,32,256."""
+    return [_count(part) for part in text.split(",")]
+
+
 def _count(text: str) -> int:
     """Read 1, 2, 3 …"""
     if int(text) < 1:
@@ -62,11 +67,20 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    """Read 0.5."""
+    if not 0 < float(text) < 3600:
+        raise ValueError(text)
+    return float(text)
+
+
 # argparse names the type when it refuses a value.
 _sizes.__name__ = "list of layer sizes such as 300-100"
 _fractions.__name__ = "list of fractions such as 0.3,0.5"
 _amount.__name__ = "fraction, or list such as dense1=0.3,dense2=0.5"
 _seed.__name__ = "whole number of at least 0"
+_counts.__name__ = "list of whole numbers such as 1,32,256"
+_seconds.__name__ = "number of seconds above 0"
 _count.__name__ = "whole number of at least 1"
 _block.__name__ = "block such as 16x1"
 _kept.__name__ = "budget such as macs=0.5"
@@ -211,6 +225,13 @@ def _compare(add: Adder) -> None:
     add("--label", default="-1", help="label column of a CSV file, by name or number (the last)")
 
 
+def _bench(add: Adder) -> None:
+    add("model", nargs="?", help="a saved network (.npz, .safetensors, .onnx); without one 784-300-100-10")
+    add("--batch", type=_counts, default=[1, 32, 256, 4096], help="how many samples at a time (1,32,256,4096)")
+    add("--threads", type=_count, default=1, help="of the program and of onnxruntime (1)")
+    add("--seconds", type=_seconds, default=0.5, help="of timing for each number of samples and peer (0.5)")
+
+
 def _verify(add: Adder) -> None:
     add("model", help="a saved network (.npz, .safetensors) that was masked or pruned")
     add("--original", help="the network that it was made from (.npz, .safetensors): then every step is done again")
@@ -323,6 +344,11 @@ COMMANDS: dict[str, tuple[str, str, Callable[[Adder], None]]] = {
     ),
     "evaluate": ("Measure accuracy, size and runtime.", "minprune evaluate model.npz digits", _evaluate),
     "compare": ("Measure networks side by side.", "minprune compare model.npz pruned.npz --data digits", _compare),
+    "bench": (
+        "Time a network on this machine: compiled by minprune, in NumPy, in onnxruntime.",
+        "minprune bench model.npz --batch 1,64",
+        _bench,
+    ),
     "verify": (
         "Check a pruned network against its history and its certificates.",
         "minprune verify pruned.npz --original model.npz --data digits",

@@ -60,6 +60,7 @@ def test_every_examples_in_the_help_runs_in_an_empty_folder(folder: Path) -> Non
             "verify",
             "evaluate",
             "compare",
+            "bench",
         ),
         *("formulas", "data", "worked", "listing", "grade", "warmup", "demo"),
     )
@@ -112,6 +113,7 @@ def test_json_is_json_for_every_command_that_reads_a_model(model: Path, capsys: 
         ["choose", "model.npz", "digits", "--max-bytes", "4000", "--criteria", "taylor", "--by", "macs"],
         ["agreement", "model.npz", "digits", "--criteria", "taylor,inverse_sensitivity", "--ranking", "per-layer"],
         ["compare", "model.npz", "pruned.npz", "--data", "digits"],
+        ["bench", "model.npz", "--batch", "1", "--seconds", "0.01"],
         ["formulas", "--criteria"],
         ["worked"],
         ["data"],

@@ -13,6 +13,8 @@ import pytest
 from networks import EXAMPLES, inputs, randomised
 
 import minprune as mp
+from minprune.models import lenet5, mlp
+from minprune.runtime import program
 
 THREADS, CALLS = 4, 12
 
@@ -54,6 +56,31 @@ def test_large_batches_keep_apart_with_either_backend(backend: str) -> None:
     batches = [rng.standard_normal((256, 64)).astype(np.float32) for _ in range(CALLS)]
     with mp.backend(backend):
         calls(net, batches)
+
+
+@pytest.fixture(scope="module", params=["mlp", "lenet5"])
+def alone(request: pytest.FixtureRequest) -> Any:
+    """A program, batches of several chunks, and what it makes of them when one thread calls and one computes."""
+    net = mlp(60, (70, 30), 10) if request.param == "mlp" else lenet5((1, 16, 16), 10, widths=(4, 6, 20))
+    compiled = mp.compile(net, batch_size=300)
+    batches = [inputs(net, n=300 + 50 * k, seed=k) for k in range(THREADS)]
+    return compiled, batches, [compiled(batch).tobytes() for batch in batches]
+
+
+@pytest.mark.parametrize("own", [1, 2, 4])
+def test_threads_that_call_one_program_at_once_get_the_bytes_of_one_alone(
+    own: int, alone: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "WORTH_IT", 0.0)  # its own threads share even these batches
+    compiled, batches, expected = alone
+    shared = program.Program(compiled.net, compiled.steps, 300, own)
+    shared.measure()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for turn in range(CALLS):
+            order = np.roll(range(THREADS), turn)
+            found = pool.map(shared, [batches[k] for k in order])
+            assert [got.tobytes() for got in found] == [expected[k] for k in order]
+    assert (shared._pool is not None) == (own > 1)
 
 
 def test_a_backend_of_one_thread_is_not_that_of_another() -> None:

@@ -1,5 +1,6 @@
 """What the commands do. Each takes the parsed arguments and returns a text for people and content for programs."""
 
+from .benching import bench as bench
 from .exploring import explore as explore
 from .grading import grade as grade
 from .networks import compare as compare
