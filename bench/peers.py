@@ -14,7 +14,7 @@ import minprune as mp
 
 
 def torch_model(net: mp.Graph) -> Any:
-    """A chain of dense, convolutional, pooling and flattening layers in PyTorch, with copies of its weights."""
+    """A chain of layers in PyTorch, with copies of its weights; batch-norms as they start."""
     try:
         import torch
     except ImportError:
@@ -37,6 +37,8 @@ def _module(nn: Any, layer: Any) -> Any:
         return nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, *moves)
     if layer.kind == "maxpool":
         return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding)
+    if layer.kind == "batchnorm":
+        return nn.BatchNorm2d(layer.size, layer.epsilon, layer.momentum)
     return {"relu": nn.ReLU, "flatten": nn.Flatten}[layer.kind]()
 
 
