@@ -102,6 +102,7 @@ def brief(described: Any) -> str:
     given = [
         f"{field.name}={getattr(described, field.name)}"
         for field in fields(described)
-        if getattr(described, field.name) not in (field.default, (field.default,) * getattr(described, "rank", 1))
+        if field.repr
+        and getattr(described, field.name) not in (field.default, (field.default,) * getattr(described, "rank", 1))
     ]
     return f"{type(described).__name__}({', '.join(given)})"
