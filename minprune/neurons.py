@@ -204,7 +204,11 @@ class _Walk:
     def follow_mixed(self, name: str, layer: Any, ids: list[Ids]) -> Ids:
         """What is computed from all of them at once: they stay, and the result has nobody's neurons."""
         kept = layer.kind == "opaque"
-        why = f"{layer.told} is kept as it is and reads them whole" if kept else f"{name} computes with all of them at once"
+        why = (
+            f"{layer.told} is kept as it is and reads them whole"
+            if kept
+            else f"{name} computes with all of them at once"
+        )
         self.bind(np.concatenate(ids), why)
         mixed = self.fresh(name, self.shapes[name][0])
         self.bind(mixed, f"{layer.told} makes them" if kept else f"{name} mixes neurons in them")

@@ -49,7 +49,19 @@ from .ops import Array
 from .tensor import Tape, Tensor, backward
 
 # They compute nothing that rounds.
-COPYING = {"relu", "clip", "maxpool", "flatten", "rearrange", "pad", "dropout", "identity", "select", "concat", "opaque"}
+COPYING = {
+    "relu",
+    "clip",
+    "maxpool",
+    "flatten",
+    "rearrange",
+    "pad",
+    "dropout",
+    "identity",
+    "select",
+    "concat",
+    "opaque",
+}
 ELEMENTARY = 8  # roundings granted to a function of one number: exp within four units of the last place, 1 + e, 1 / s
 
 
@@ -90,7 +102,7 @@ def rounding_bound(net: Graph, x: Mapping[str, Array], output: tuple[int, ...], 
     slopes = backward(y, seed)
     total = 0.0
     for name, node in net.nodes.items():
-        if node.layer.kind not in COPYING:
+        if node.layer.kind not in COPYING and not isinstance(node.layer, Opaque):
             own = {short: arrays[f"{name}.{short}"] for short in net.array_names[name]}
             xs = [tensors[source].value for source in node.inputs]
             total += float((np.abs(slopes[tensors[name]]) * committed(node.layer, own, xs, tensors[name].value)).sum())

@@ -52,7 +52,11 @@ class Opaque(Layer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "shapes", tuple(tuple(shape) for shape in self.shapes))
         object.__setattr__(self, "out", tuple(self.out))
-        if self.how not in HOW or not self.shapes or min((1, *self.out, *(s for shape in self.shapes for s in shape))) < 1:
+        if (
+            self.how not in HOW
+            or not self.shapes
+            or min((1, *self.out, *(s for shape in self.shapes for s in shape))) < 1
+        ):
             raise StructureError(f"{self.told}: shapes {self.shapes} to {self.out}, {self.how!r}: expected sizes ≥ 1")
 
     @property
@@ -111,8 +115,8 @@ def op_of(count: int) -> type[Op]:
     @rule(r"\text{none}")
     def grad(c: Call, g: Array) -> Array:
         raise StructureError(
-            f"{c.layer.told} is kept as it is in the file and has no gradient, so none reaches what is before it: score "
-            "there by magnitude_l2, activation_rms or leave_one_out, or name the groups behind it alone; "
+            f"{c.layer.told} is kept as it is in the file and has no gradient, so none reaches what is before it: "
+            "score there by magnitude_l2, activation_rms or leave_one_out, or name the groups behind it alone; "
             "nothing before it can be trained"
         )
 

@@ -67,7 +67,9 @@ def certify(masked: Graph, small: Graph, data: Any = None, claim: str = REMOVED)
 def _certified(masked: Graph, part: Compared, xs: Any, inputs: str, claim: str) -> Certificate:
     """Whether one value is the same in both networks, up to rounding."""
     differences = np.abs(part.wanted - part.found)
-    among = differences if differences.any() else np.abs(part.wanted)  # no difference at all: look where most is computed
+    among = (
+        differences if differences.any() else np.abs(part.wanted)
+    )  # no difference at all: look where most is computed
     worst = np.unravel_index(int(np.argmax(among)), among.shape)
     largest = float(differences[worst])
     if not np.isfinite(largest):

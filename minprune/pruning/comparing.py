@@ -55,7 +55,8 @@ def _followed(net: Graph, xs: Any, given: Mapping[str, Array]) -> tuple[dict[str
     """What opaque nodes read and the output, by a key; and what they make, where it is not given."""
     values: dict[str, Any] = net.take(xs)
     last = {source: name for name, node in net.nodes.items() for source in node.inputs}
-    arrays, read, made = net.arrays, {}, dict(given)
+    read: dict[str, Array] = {}
+    arrays, made = net.arrays, dict(given)
     for name, node in net.nodes.items():
         if isinstance(node.layer, Opaque):
             read |= {f"{name}:{place}": values[source] for place, source in enumerate(node.inputs)}

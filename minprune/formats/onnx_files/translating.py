@@ -57,10 +57,10 @@ def translate(model: Any) -> tuple[Graph, Header]:
         Where a node has no rule, or is used in a way that none of the layers can do; it names node and op.
     """
     refusals: list[FileError] = []
-    for keep in (False, True):
+    for keeps in (False, True):
         for whole in (False, True):
             try:
-                return _translated(model, whole, keep)
+                return _translated(model, whole, keeps)
             except FileError as error:
                 refusals.append(error)
     # By rules alone, then with nodes kept as they are; each read in batches, then as one sample.
@@ -76,8 +76,8 @@ class BatchError(FileError):
     """The inputs have no common batch axis."""
 
 
-def _translated(model: Any, whole: bool, keep: bool) -> tuple[Graph, Header]:
-    work = Translator(model, whole, keep)
+def _translated(model: Any, whole: bool, keeps: bool) -> tuple[Graph, Header]:
+    work = Translator(model, whole, keeps)
     opset = opset_of(model)
     needed = _needed(model.graph)
     for place, proto in enumerate(model.graph.node):
@@ -100,9 +100,9 @@ def _needed(graph: Any) -> set[int]:
 class Translator:
     """The network as far as it has been read."""
 
-    def __init__(self, model: Any, whole: bool = False, keep: bool = False) -> None:
+    def __init__(self, model: Any, whole: bool = False, keeps: bool = False) -> None:
         graph = model.graph
-        self.keeps = keep  # what no layer can do is kept as it is
+        self.keeps = keeps  # what no layer can do is kept as it is
         self.keeping = Keeping()
         self.whole = whole  # the file has no batch axis: all that it reads is one sample
         self.constants: dict[str, Array] = {tensor.name: array_of(tensor) for tensor in graph.initializer}
@@ -194,7 +194,7 @@ class Translator:
             part.update(before)
 
     def _parts(self) -> tuple[dict[str, Any], ...]:
-        kept = self.keeping.facts, self.keeping.recipes
+        kept = self.keeping.facts, self.keeping.recipes, self.keeping.refusals
         return self.constants, self.held, self.nodes, self.arrays, self.shapes, self.origins, *kept
 
     def plain(self, held: Held) -> str:

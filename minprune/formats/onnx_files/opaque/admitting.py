@@ -68,5 +68,3 @@ def _constants(layer: Opaque, node: OnnxNode, known: dict[str, Fact | Array]) ->
         if all(x is None or x.dtype != object for x in arrays):
             raise
         return {}  # it depends on the number of samples: tried out like any other
-
-

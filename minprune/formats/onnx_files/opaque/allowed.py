@@ -35,9 +35,19 @@ ALONG = (  # an axis, or several
 RECURRENT = ("GRU", "LSTM", "RNN")
 PRODUCTS = ("MatMul", "Gemm", "ConvTranspose")
 ALLOWED = frozenset((*EACH, *MOVING, *ALONG, *RECURRENT, *PRODUCTS))
+BATCHED = (  # whose first axis counts samples by definition
+    *("DepthToSpace", "SpaceToDepth", "InstanceNormalization", "GroupNormalization", "BatchNormalization"),
+    *("GlobalAveragePool", "GlobalMaxPool", "ConvTranspose"),
+)
 
 SINCE = {"Hardmax": 13, "Softmax": 13, "LogSoftmax": 13, "GroupNormalization": 21, "Gelu": 20}
-IGNORED = ("activations", "activation_alpha", "activation_beta", "clip", "input_forget")  # by the evaluator, in RECURRENT
+IGNORED = (
+    "activations",
+    "activation_alpha",
+    "activation_beta",
+    "clip",
+    "input_forget",
+)  # by the evaluator, in RECURRENT
 LONGEST_WALK = 1024  # steps of a recurrent node
 STEP = 5_000  # one step of it in Python, in numbers
 PLAIN = (1, 2, 3, 4, 6, 7, 8)  # attributes that hold numbers, words or a tensor, as ONNX counts them
@@ -109,7 +119,9 @@ def cost(op: str, read: Sizes, made: Sizes) -> int:
         "MatMul": lambda: prod(made[0]) * read[0][-1] // 4,
         "Gemm": lambda: prod(made[0]) * max(read[0]) // 4,
         "ConvTranspose": lambda: prod(read[0]) * prod(read[1][1:]) * 4,  # partly in Python
-        **dict.fromkeys(RECURRENT, lambda: read[0][0] * read[0][1] * (prod(read[1]) + prod(read[2])) // 4 + max(read[0][:2]) * STEP),
+        **dict.fromkeys(
+            RECURRENT, lambda: read[0][0] * read[0][1] * (prod(read[1]) + prod(read[2])) // 4 + max(read[0][:2]) * STEP
+        ),
     }.get(op, lambda: 0)
     return numbers + extra()
 

@@ -17,6 +17,7 @@ from ....layers.opaque import Opaque
 from ....ops import Array
 from ..folding import BATCH
 from ..reading import told
+from .allowed import BATCHED
 from .executing import packed
 from .facts import Fact, kind_of
 from .sizes import declared
@@ -39,11 +40,14 @@ class Keeping:
         Value -> what is known of it.
     recipes : mapping
         Value, or constant that depends on the number of samples -> the nodes that make it, of what the network holds.
+    refusals : mapping
+        Value -> what the rule for its op said, where it has one.
     budget : Budget
     """
 
     facts: dict[str, Fact] = field(default_factory=dict)
     recipes: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    refusals: dict[str, str] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
 
     def recipe(self, node: OnnxNode) -> tuple[Any, ...]:
@@ -73,8 +77,9 @@ class Keeping:
     def refusal(self, name: str) -> str:
         """Why a value cannot be an output."""
         fact, node = self.facts[name], self.recipes[name][-1]
-        what = "is no floats of the inputs' kind" if fact.sizes[:1] == (None,) else "has its samples not along the first axis"
-        return f"{told(node)}: its output {name!r} {what}, which a network's output cannot"
+        what = "is of another kind of numbers" if fact.axis == 0 else "does not have its samples along the first axis"
+        own = self.refusals.get(name, told(node))
+        return f"{own}{'; kept as it is,' if name in self.refusals else ':'} its output {name!r} {what}"
 
 
 def keep(t: Translator, node: OnnxNode, refusal: FileError | None = None) -> None:
@@ -99,10 +104,14 @@ def keep(t: Translator, node: OnnxNode, refusal: FileError | None = None) -> Non
             _hold(t, node, output, recipe, fact)
         else:
             t.keeping.facts[output], t.keeping.recipes[output] = fact, recipe
+            if refusal is not None:
+                t.keeping.refusals[output] = str(refusal)
 
 
 def _tried(t: Translator, node: OnnxNode) -> dict[str, Fact]:
     known = {name: _known(t, node, name) for name in node.inputs if name}
+    if t.whole and node.op in BATCHED:
+        raise node.error("reads several samples at once, whose number the file fixes; expected a free batch axis, or 1")
     if t.whole:
         return tried(node.proto, node.opset, known, False, t.keeping.budget)
     try:
@@ -155,7 +164,13 @@ def _source(t: Translator, name: str) -> str:
 
 
 def _model(
-    t: Translator, opset: int, nodes: Iterable[Any], shapes: dict[str, Any], output: str, out: Any, stored: dict[str, Array]
+    t: Translator,
+    opset: int,
+    nodes: Iterable[Any],
+    shapes: dict[str, Any],
+    output: str,
+    out: Any,
+    stored: dict[str, Array],
 ) -> Any:
     from onnx import helper, numpy_helper
 

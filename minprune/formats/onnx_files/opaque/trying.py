@@ -38,7 +38,9 @@ class Budget:
     def spend(self, node: Any, work: int) -> None:
         """Refuse what is too much."""
         if work > self.left:
-            raise FileError(f"{told(node)}: trying it out would take {work:,} steps, and {self.left:,} are left of a file's")
+            raise FileError(
+                f"{told(node)}: trying it out would take {work:,} steps, and {self.left:,} are left of a file's"
+            )
         self.left -= work
 
 
