@@ -28,7 +28,7 @@ MOVING = (  # no arithmetic
 )
 ALONG = (  # an axis, or several
     *("ArgMax", "ArgMin", "CumSum", "Hardmax", "LpNormalization", "Softmax", "LogSoftmax", "TopK"),
-    *("LayerNormalization", "InstanceNormalization", "GroupNormalization", "BatchNormalization"),
+    *("LayerNormalization", "InstanceNormalization", "BatchNormalization"),
     *("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd"),
     *("ReduceSum", "ReduceSumSquare", "GlobalAveragePool", "GlobalMaxPool"),
 )
@@ -36,11 +36,11 @@ RECURRENT = ("GRU", "LSTM", "RNN")
 PRODUCTS = ("MatMul", "Gemm", "ConvTranspose")
 ALLOWED = frozenset((*EACH, *MOVING, *ALONG, *RECURRENT, *PRODUCTS))
 BATCHED = (  # whose first axis counts samples by definition
-    *("DepthToSpace", "SpaceToDepth", "InstanceNormalization", "GroupNormalization", "BatchNormalization"),
+    *("DepthToSpace", "SpaceToDepth", "InstanceNormalization", "BatchNormalization"),
     *("GlobalAveragePool", "GlobalMaxPool", "ConvTranspose"),
 )
 
-SINCE = {"Hardmax": 13, "Softmax": 13, "LogSoftmax": 13, "GroupNormalization": 21, "Gelu": 20}
+SINCE = {"Hardmax": 13, "Softmax": 13, "LogSoftmax": 13, "Gelu": 20}
 IGNORED = (
     "activations",
     "activation_alpha",

@@ -36,6 +36,8 @@ def emit_opaque(e: Emitter, name: str, layer: Opaque, sources: tuple[str, ...]) 
         e.node("Reshape", (made, e.numbers(f"{name}.shape", (_batch(layer), *e.shapes[name]))), name)
     elif made != name:
         e.node("Identity", (made,), name)
+    if made != name:
+        e.nodes[-1].name = f"{name}.view"  # the file's name for it is that of the kept node
 
 
 def _emit(e: Emitter, node: Any, known: dict[str, str], result: str, name: str) -> None:
@@ -47,7 +49,7 @@ def _emit(e: Emitter, node: Any, known: dict[str, str], result: str, name: str) 
         del part[:]
     key = (bare.SerializeToString(deterministic=True), tuple(inputs))
     if key not in e.kept:
-        outputs = [_output_name(e, output, name if output == result else "") for output in node.output]
+        outputs = [(name or e.fresh(output)) if output == result else _output_name(e, output) for output in node.output]
         bare.input.extend(inputs)
         bare.output.extend(outputs)
         e.nodes.append(bare)
@@ -55,12 +57,10 @@ def _emit(e: Emitter, node: Any, known: dict[str, str], result: str, name: str) 
     known.update(zip(node.output, e.kept[key], strict=True))
 
 
-def _output_name(e: Emitter, output: str, name: str) -> str:
+def _output_name(e: Emitter, output: str) -> str:
     """Its own name, unless another value has it: that of the layer that it belongs to is as good as its own."""
-    if not output or name:
-        return name
     mine = e.net.nodes.get(output)
-    if mine is not None and isinstance(mine.layer, Opaque) and output not in e.given:
+    if not output or (mine is not None and isinstance(mine.layer, Opaque) and output not in e.given):
         e.given.add(output)
         return output
     return e.fresh(output)

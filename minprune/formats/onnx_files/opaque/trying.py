@@ -7,7 +7,7 @@ indices can look innocent on a few samples, so it may not pick along that axis a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -27,6 +27,12 @@ MOST_NUMBERS = 1 << 23  # that a node reads and makes for three samples
 MOST_WORK = 1 << 27  # of all nodes of a file
 PICKING = ("Gather", "GatherElements")
 CLOSE = {1: 1e-3, 10: 3e-2, 11: 1e-6}  # sums may be taken in another order: by kind of numbers
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
+DRAWS: tuple[Draw, ...] = (  # a logarithm wants positive numbers, an inverse cosine small ones, acosh none below 1
+    lambda rng, sizes: rng.uniform(0.1, 0.9, sizes),
+    lambda rng, sizes: rng.standard_normal(sizes),
+    lambda rng, sizes: rng.uniform(1.1, 3, sizes),
+)
 
 
 @dataclass
@@ -99,11 +105,12 @@ def _check_picking(node: Any, known: Known) -> None:
 
 
 def _look(node: Any, run: Evaluator, known: Known, facts: dict[str, Fact], together: bool) -> None:
-    """Run it on seeded samples, positive ones and others; at least once all of its results must be finite."""
+    """Run it on seeded samples of several kinds; at least once all of its results must be finite."""
+    count = COUNTS[-1] if together else 1
     finite = False
-    for positive in (True, False):
-        feeds = _fed(node, run, known, positive, COUNTS[-1] if together else 1)
-        whole = _made(node, run, facts, feeds, COUNTS[-1] if together else 1)
+    for draw in DRAWS:
+        feeds = _fed(run, known, draw, count)
+        whole = _made(node, run, facts, feeds, count)
         finite = finite or all(np.isfinite(y).all() for y in whole.values())
         for rows in ([0], [1], [2], [2, 0]) if together else ([0],):
             some = {name: _rows(value, known[name], rows, together) for name, value in feeds.items()}
@@ -121,29 +128,23 @@ def _rows(value: Array, known: Fact | Array, rows: list[int], together: bool) ->
     return constant_at(known, len(rows))
 
 
-def _fed(node: Any, run: Evaluator, known: Known, positive: bool, count: int) -> dict[str, Array]:
+def _fed(run: Evaluator, known: Known, draw: Draw, count: int) -> dict[str, Array]:
     """Numbers to run it on. Whole numbers may be indices: 0 and 1, or 0 alone where there is no 1."""
-    for most in (2, 1):
-        feeds = dict(_drawn(known, positive, count, most))
-        try:
-            run({name: feeds[name] for name in feeds})
-        except FileError:
-            if most == 1:
-                raise
-        else:
-            break
+    feeds = dict(_drawn(known, draw, count, 2))
+    try:
+        run(feeds)
+    except FileError:
+        return dict(_drawn(known, draw, count, 1))
     return feeds
 
 
-def _drawn(known: Known, positive: bool, count: int, most: int) -> Iterator[tuple[str, Array]]:
+def _drawn(known: Known, draw: Draw, count: int, most: int) -> Iterator[tuple[str, Array]]:
     rng = np.random.default_rng(0)
     for name, value in known.items():
         if not isinstance(value, Fact):
             yield name, constant_at(value, count)
         elif value.kind in FLOATS:
-            sizes = value.at(count)
-            drawn = rng.uniform(0.1, 0.9, sizes) if positive else rng.standard_normal(sizes)
-            yield name, drawn.astype(KINDS[value.kind])
+            yield name, draw(rng, value.at(count)).astype(KINDS[value.kind])
         else:
             yield name, rng.integers(0, most, value.at(count)).astype(KINDS[value.kind])
 
