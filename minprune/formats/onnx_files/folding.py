@@ -49,6 +49,8 @@ def fold(node: OnnxNode, xs: list[Array | None]) -> Array:
     """
     if node.op not in FOLDS:
         raise node.error("its inputs are constants, and there is no rule to compute it while reading")
+    if not xs or xs[0] is None:
+        raise node.error("its first input is missing")
     try:
         found = np.asarray(FOLDS[node.op](node, *xs))
     except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError) as error:

@@ -71,7 +71,7 @@ def _objection(node: Any, opset: int) -> str:
     if node.domain not in ("", "ai.onnx"):
         return f"an op of {node.domain!r}, expected standard ones"
     if node.op_type not in ALLOWED:
-        return "minprune has no rule for this op, and it is not among those that can be kept as they are"
+        return "it is not among the ops that can be kept as they are"
     if any(_strange(attribute) for attribute in node.attribute):
         return "an attribute that holds a graph, or stands for another one"
     if opset < SINCE.get(node.op_type, 0):

@@ -59,8 +59,9 @@ def _emit(e: Emitter, node: Any, known: dict[str, str], result: str, name: str) 
 
 def _output_name(e: Emitter, output: str) -> str:
     """Its own name, unless another value has it: that of the layer that it belongs to is as good as its own."""
-    mine = e.net.nodes.get(output)
-    if not output or (mine is not None and isinstance(mine.layer, Opaque) and output not in e.given):
+    layer = e.net.nodes[output].layer if output in e.net.nodes else None
+    theirs = isinstance(layer, Opaque) and _lies_straight(e, layer, e.shapes[output], layer.out)
+    if not output or (theirs and output not in e.given):
         e.given.add(output)
         return output
     return e.fresh(output)
@@ -93,7 +94,8 @@ def _viewed(e: Emitter, source: str, key: str, layer: Opaque, shape: Any) -> str
     return e.node("Reshape", (source, e.numbers(f"{key}.sizes", sizes)), e.fresh(f"{key}.view"))
 
 
-def opset_of_kept(nodes: Mapping[str, Any], otherwise: int) -> int:
-    """The opset in which a network's kept nodes stand, if it has any."""
+def needs_of_kept(nodes: Mapping[str, Any], opset: int) -> tuple[int, int | str]:
+    """The opset that a network's kept nodes stand in, if it has any, and how many samples they read: N, or 1."""
     layers = [node.layer for node in nodes.values() if isinstance(node.layer, Opaque)]
-    return int(unpacked(layers[0].model).opset_import[0].version) if layers else otherwise
+    batch: int | str = "N" if all(layer.how == "together" for layer in layers) else 1
+    return (int(unpacked(layers[0].model).opset_import[0].version) if layers else opset), batch

@@ -17,9 +17,9 @@ from ....layers.opaque import Opaque
 from ....ops import Array
 from ..folding import BATCH
 from ..reading import told
-from .allowed import BATCHED
+from .allowed import ALLOWED, BATCHED
 from .executing import packed
-from .facts import Fact, kind_of
+from .facts import KINDS, Fact, kind_of
 from .sizes import declared
 from .trying import Budget, tried
 
@@ -77,7 +77,11 @@ class Keeping:
     def refusal(self, name: str) -> str:
         """Why a value cannot be an output."""
         fact, node = self.facts[name], self.recipes[name][-1]
-        what = "is of another kind of numbers" if fact.axis == 0 else "does not have its samples along the first axis"
+        what = (
+            f"is {KINDS[fact.kind].__name__}, not floats (onnx.utils.extract_model can cut it off)"
+            if fact.axis == 0
+            else "does not have its samples along the first axis"
+        )
         own = self.refusals.get(name, told(node))
         return f"{own}{'; kept as it is,' if name in self.refusals else ':'} its output {name!r} {what}"
 
@@ -93,8 +97,9 @@ def keep(t: Translator, node: OnnxNode, refusal: FileError | None = None) -> Non
     try:
         recipe, facts = t.keeping.recipe(node), _tried(t, node)
     except FileError as error:
-        if refusal is None:
+        if refusal is None and node.op in ALLOWED:
             raise
+        refusal = refusal or node.error("minprune has no rule for this op")
         why = str(error).removeprefix(f"{node.where}: ")
         raise FileError(f"{refusal}; it cannot be kept as it is either: {why}") from None
     for output, fact in facts.items():

@@ -29,8 +29,30 @@ def inferred(node: Any, opset: int, known: Known, count: int) -> dict[str, tuple
     FileError
         Where the node contradicts its op's definition, or sizes depend on more than sizes.
     """
-    import onnx
-    from onnx import checker, helper, numpy_helper, shape_inference
+    from onnx import checker, helper, shape_inference
+
+    context = checker.C.CheckerContext()
+    context.ir_version, context.opset_imports = 8, {"": opset}
+    names = [name for name in node.output if name]
+    try:
+        checker.check_node(node, context)
+        graph = _graph(node, known, count)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        found = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except (checker.ValidationError, shape_inference.InferenceError, ValueError, TypeError, RuntimeError) as error:
+        raise FileError(f"{told(node)}: {_told_by_onnx(error)}") from None
+    by_name = {value.name: value.type.tensor_type for value in found.graph.output}
+    return {name: (by_name[name].elem_type, _sizes(node, by_name[name])) for name in names}
+
+
+def _told_by_onnx(error: Exception) -> str:
+    """What the package says, without its own names for what it was doing."""
+    return one_line(error).split("InferenceError] ")[-1]
+
+
+def _graph(node: Any, known: Known, count: int) -> Any:
+    """A graph of this node alone: large constants are told by their shapes."""
+    from onnx import ValueInfoProto, helper, numpy_helper
 
     inputs, stored = [], []
     for name in dict.fromkeys(name for name in node.input if name):
@@ -38,25 +60,15 @@ def inferred(node: Any, opset: int, known: Known, count: int) -> dict[str, tuple
         if isinstance(value, Fact):
             inputs.append(declared(name, value.kind, value.at(count)))
             continue
-        array, kind = constant_at(value, count), kind_of(constant_at(value, count))
+        array = constant_at(value, count)
+        kind = kind_of(array)
         if kind is None:
-            raise FileError(f"{told(node)}: its constant {name!r} holds {array.dtype}")
+            raise ValueError(f"its constant {name!r} holds {array.dtype}")
         if array.size > SMALL:
             inputs.append(declared(name, kind, array.shape))
         else:
             stored.append(numpy_helper.from_array(array, name))
-    names = [name for name in node.output if name]
-    graph = helper.make_graph([node], "g", inputs, [onnx.ValueInfoProto(name=name) for name in names], stored)
-    context = checker.C.CheckerContext()
-    context.ir_version, context.opset_imports = 8, {"": opset}
-    try:
-        checker.check_node(node, context)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-        found = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-    except (checker.ValidationError, shape_inference.InferenceError, ValueError, TypeError, RuntimeError) as error:
-        raise FileError(f"{told(node)}: {one_line(error)}") from None
-    by_name = {value.name: value.type.tensor_type for value in found.graph.output}
-    return {name: (by_name[name].elem_type, _sizes(node, by_name[name])) for name in names}
+    return helper.make_graph([node], "g", inputs, [ValueInfoProto(name=name) for name in node.output if name], stored)
 
 
 def _sizes(node: Any, tensor: Any) -> tuple[int, ...]:
