@@ -53,6 +53,8 @@ def fold(node: OnnxNode, xs: list[Array | None]) -> Array:
         raise node.error("its first input is missing")
     try:
         found = np.asarray(FOLDS[node.op](node, *xs))
+    except AttributeError:
+        raise node.error("an input that it needs is missing") from None
     except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError) as error:
         raise node.error(f"cannot be computed from its constants: {error}") from None
     if found.size > MOST_ENTRIES:

@@ -291,6 +291,8 @@ class Translator:
             raise node.error(f"an op of {node.domain!r}, expected standard ones")
         if node.op == "Constant":
             self.constants[node.output] = node.constant()
+        elif node.op == "Shape" and not node.has_input(0):
+            raise node.error("its input is missing")
         elif node.op == "Shape" and (node.inputs[0] in self.held or node.inputs[0] in self.keeping.facts):
             self._take_shape(node)
         elif node.inputs and all(name in self.constants for name in node.inputs if name):

@@ -13,6 +13,7 @@ import numpy as np
 from ....errors import DataError, FileError
 from ....ops import Array
 from ..reading import one_line, onnx_package, told
+from .own_ops import own_ops
 
 if TYPE_CHECKING:
     from ....layers.opaque import Opaque
@@ -48,10 +49,10 @@ def single(node: Any, opset: int) -> Evaluator:
 
 
 def evaluator_of(model: Any) -> Any:
-    """The package's evaluator of a model."""
+    """The package's evaluator of a model, with our own versions of some ops."""
     from onnx.reference import ReferenceEvaluator
 
-    return ReferenceEvaluator(model)
+    return ReferenceEvaluator(model, new_ops=list(own_ops()))
 
 
 def _run(evaluator: Any, feeds: Mapping[str, Array]) -> list[Array]:

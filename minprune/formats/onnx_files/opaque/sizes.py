@@ -10,6 +10,7 @@ from ....ops import Array
 from ..reading import one_line, told
 from .facts import KINDS, Fact, constant_at, kind_of
 
+LIKE_ITS_INPUT = ("GroupNormalization",)  # of which the package infers nothing
 SMALL = 64  # entries: a larger constant is told by its shape alone
 Known = Mapping[str, Fact | Array]
 
@@ -42,6 +43,8 @@ def inferred(node: Any, opset: int, known: Known, count: int) -> dict[str, tuple
     except (checker.ValidationError, shape_inference.InferenceError, ValueError, TypeError, RuntimeError) as error:
         raise FileError(f"{told(node)}: {_told_by_onnx(error)}") from None
     by_name = {value.name: value.type.tensor_type for value in found.graph.output}
+    if node.op_type in LIKE_ITS_INPUT:
+        by_name[names[0]] = graph.input[0].type.tensor_type
     return {name: (by_name[name].elem_type, _sizes(node, by_name[name])) for name in names}
 
 

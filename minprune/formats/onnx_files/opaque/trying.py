@@ -17,7 +17,8 @@ import numpy as np
 from ....errors import FileError
 from ....ops import Array
 from ..reading import told
-from .allowed import check_allowed, cost, too_long
+from .allowed import check_allowed
+from .costs import cost, too_long
 from .executing import Evaluator, single
 from .facts import FLOATS, KINDS, Fact, common, constant_at
 from .sizes import Known, inferred
@@ -93,7 +94,7 @@ def _within_limits(node: Any, known: Known, made: dict[str, Any], count: int, bu
     numbers = sum(map(prod, read + sizes))
     if numbers > MOST_NUMBERS or too_long(node.op_type, read):
         raise FileError(f"{told(node)}: {numbers:,} numbers for {count} samples, expected at most {MOST_NUMBERS:,}")
-    budget.spend(node, cost(node.op_type, read, sizes))
+    budget.spend(node, cost(node, read, sizes))
 
 
 def _check_picking(node: Any, known: Known) -> None:
