@@ -48,9 +48,7 @@ def linearised(net: Graph) -> Graph:
     """
     kept = next((node.layer.told for node in net.nodes.values() if isinstance(node.layer, Opaque)), None)
     if kept is not None:
-        raise StructureError(
-            f"{kept} is kept as it is in the file, and nothing is known of its moduli; score otherwise"
-        )
+        raise StructureError(f"{kept} is kept as it is in the file, and has no moduli; take another criterion")
     nodes = {name: Node(_without_activation(node.layer), node.inputs) for name, node in net.nodes.items()}
     arrays = {}
     for name, array in net.arrays.items():
