@@ -19,11 +19,11 @@ from ...errors import FileError, MinpruneError
 from ...layers import Flatten, Identity, Join, Layer, Rearrange, Shape
 from ...nn import Graph, Node
 from ...ops import Array
-from .folding import fold, shape_array
+from .folding import BATCH, fold, shape_array
 from .header import Header, inner_name
 from .lifting import take_whole
 from .nodes import OnnxNode
-from .opaque.keeping import Keeping, keep
+from .opaque.keeping import Keeping, computed, keep
 from .reading import array_of, opset_of
 
 FLOATS = {1: np.float32, 10: np.float16, 11: np.float64}
@@ -339,14 +339,19 @@ class Translator:
             else:
                 found = fold(node, [self.constants[name] if name else None for name in node.inputs])
         except FileError as error:
-            if not self.keeps or not any(name in self.keeping.recipes for name in node.inputs):
+            if not self.keeps:
                 raise
-            keep(self, node, error)
+            if any(name in self.keeping.recipes for name in node.inputs):
+                keep(self, node, error)
+            else:
+                self.constants |= computed(self, node, error)
         else:
             self._settle_constant(node, found)
 
     def _settle_constant(self, node: OnnxNode, found: Array) -> None:
         """Take a constant over; one that depends on the number of samples with the nodes that make it."""
+        if found.dtype == object and not any(size is BATCH for size in found.ravel()):
+            found = found.astype(np.int64)
         self.constants[node.output] = found
         if found.dtype == object and self.keeps:
             self.keeping.recipes[node.output] = self.keeping.recipe(node)

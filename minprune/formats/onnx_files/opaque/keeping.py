@@ -17,11 +17,11 @@ from ....layers.opaque import Opaque
 from ....ops import Array
 from ..folding import BATCH
 from ..reading import told
-from .allowed import ALLOWED, BATCHED
+from .allowed import ALLOWED, BATCHED, MOVING
 from .executing import packed
 from .facts import KINDS, Fact, kind_of
 from .sizes import declared
-from .trying import Budget, tried
+from .trying import Budget, constants_of, tried
 
 if TYPE_CHECKING:
     from ..nodes import OnnxNode
@@ -97,11 +97,7 @@ def keep(t: Translator, node: OnnxNode, refusal: FileError | None = None) -> Non
     try:
         recipe, facts = t.keeping.recipe(node), _tried(t, node)
     except FileError as error:
-        if refusal is None and node.op in ALLOWED:
-            raise
-        refusal = refusal or node.error("minprune has no rule for this op")
-        why = str(error).removeprefix(f"{node.where}: ")
-        raise FileError(f"{refusal}; it cannot be kept as it is either: {why}") from None
+        raise _refused(node, error, refusal) from None
     for output, fact in facts.items():
         if not t.readers[output]:
             continue
@@ -111,6 +107,32 @@ def keep(t: Translator, node: OnnxNode, refusal: FileError | None = None) -> Non
             t.keeping.facts[output], t.keeping.recipes[output] = fact, recipe
             if refusal is not None:
                 t.keeping.refusals[output] = str(refusal)
+
+
+def computed(t: Translator, node: OnnxNode, refusal: FileError) -> dict[str, Array]:
+    """What a node makes of constants, by the evaluator.
+
+    Raises
+    ------
+    FileError
+        With the refusal of our own rules.
+    """
+    known = {name: t.constants[name] for name in node.inputs if name}
+    try:
+        if any(array.dtype == object for array in known.values()):
+            raise refusal
+        return constants_of(node.proto, node.opset, known, t.keeping.budget)
+    except FileError as error:
+        raise refusal if error is refusal else _refused(node, error, refusal) from None
+
+
+def _refused(node: OnnxNode, error: FileError, refusal: FileError | None) -> FileError:
+    """Why it can be neither taken over nor kept."""
+    if refusal is None and node.op in ALLOWED:
+        return error
+    refusal = refusal or node.error("minprune has no rule for this op")
+    why = str(error).removeprefix(f"{node.where}: ")
+    return FileError(f"{refusal}; it cannot be kept as it is either: {why}")
 
 
 def _tried(t: Translator, node: OnnxNode) -> dict[str, Fact]:
@@ -154,11 +176,22 @@ def _hold(t: Translator, node: OnnxNode, output: str, recipe: tuple[Any, ...], f
     how = "bare" if t.whole else "each" if alone else "together"
     stored = {name: t.constants[name] for name in read if name not in t.held}
     model = _model(t, node.opset, recipe, dict(zip(inputs, shapes, strict=True)), output, out, stored)
-    layer = Opaque(node.op, node.name or output, shapes, out, how, packed(model))
+    layer = Opaque(*_cause(recipe), shapes, out, how, packed(model))
     order = tuple(range(len(out)))
     name = t.add(t.name_for(output, order), layer, tuple(_source(t, name) for name in inputs))
     t.held[output] = replace(t.held[inputs[0]], name=name, order=order)
     t.keeping.recipes.pop(output, None)
+
+
+def _cause(recipe: tuple[Any, ...]) -> tuple[str, str]:
+    """Op and name of the node for whose sake all of them are kept: the first that has no rule, else the last."""
+    from ..rules import RULES
+
+    node = next(
+        (proto for proto in recipe if proto.op_type not in RULES and proto.op_type not in ("Shape", *MOVING)),
+        recipe[-1],
+    )
+    return node.op_type, node.name or next(name for name in node.output if name)
 
 
 def _source(t: Translator, name: str) -> str:

@@ -7,7 +7,7 @@ indices can look innocent on a few samples, so it may not pick along that axis a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -85,6 +85,21 @@ def tried(node: Any, opset: int, known: Known, together: bool, budget: Budget) -
         _check_picking(node, known)
     _look(node, single(node, opset), known, facts, together)
     return facts
+
+
+def constants_of(node: Any, opset: int, known: Mapping[str, Array], budget: Budget) -> dict[str, Array]:
+    """What a node makes of constants alone.
+
+    Raises
+    ------
+    FileError
+        As `tried` does.
+    """
+    check_allowed(node, opset)
+    made = inferred(node, opset, known, 1)
+    _within_limits(node, known, made, 1, budget)
+    found = single(node, opset)(known)
+    return {name: y for name, y in found.items() if y.shape == made[name][1]}
 
 
 def _within_limits(node: Any, known: Known, made: dict[str, Any], count: int, budget: Budget) -> None:
