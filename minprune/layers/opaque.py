@@ -22,8 +22,9 @@ HOW = ("together", "each", "bare")
 class Opaque(Layer):
     """Nodes of an ONNX file, kept as they are; $y_n = f(x_n)$ with f whatever they compute of a sample.
 
-    What it reads stays whole: no neuron that it sees is ever removed. It has no gradient. It is made by importing a
-    file (`minprune.load`), which tries it out first; see `minprune.formats.onnx_files.opaque`.
+    What it reads stays whole: no neuron that it sees is ever removed. It has no gradient, and what it computes is not
+    counted among multiply-accumulates, nor its constants among parameters. It is made by importing a file
+    (`minprune.load`), which tries it out first; see `minprune.formats.onnx_files.opaque`.
 
     Parameters
     ----------

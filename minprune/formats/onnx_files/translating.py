@@ -19,7 +19,7 @@ from ...errors import FileError, MinpruneError
 from ...layers import Flatten, Identity, Join, Layer, Rearrange, Shape
 from ...nn import Graph, Node
 from ...ops import Array
-from .folding import BATCH, fold, shape_array
+from .folding import Batch, fold, shape_array
 from .header import Header, inner_name
 from .lifting import take_whole
 from .nodes import OnnxNode
@@ -350,7 +350,7 @@ class Translator:
 
     def _settle_constant(self, node: OnnxNode, found: Array) -> None:
         """Take a constant over; one that depends on the number of samples with the nodes that make it."""
-        if found.dtype == object and not any(size is BATCH for size in found.ravel()):
+        if found.dtype == object and not any(isinstance(size, Batch) for size in found.ravel()):
             found = found.astype(np.int64)
         self.constants[node.output] = found
         if found.dtype == object and self.keeps:

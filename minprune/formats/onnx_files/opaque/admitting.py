@@ -9,7 +9,7 @@ import numpy as np
 from ....errors import FileError
 from ....layers.opaque import Opaque
 from ....ops import Array
-from ..folding import fold, shape_array
+from ..folding import BATCH, Batch, fold
 from ..nodes import OnnxNode
 from ..reading import array_of, check, tensors
 from .executing import unpacked
@@ -40,7 +40,7 @@ def admit(layer: Opaque, budget: Budget) -> None:
         known |= _constants(layer, node, known) or tried(proto, node.opset, known, layer.how == "together", budget)
     fact = known[made]
     lead = {"together": (None,), "each": (1,), "bare": ()}[layer.how]
-    if not isinstance(fact, Fact) or fact.kind not in FLOATS or fact.sizes != (*lead, *layer.out):
+    if not isinstance(fact, Fact) or fact.kind not in FLOATS or fact.times != 1 or fact.sizes != (*lead, *layer.out):
         raise FileError(f"{layer.told}: its nodes make no floats of shape {layer.out}")
 
 
@@ -57,14 +57,14 @@ def _constants(layer: Opaque, node: OnnxNode, known: dict[str, Fact | Array]) ->
     if node.op == "Shape" and isinstance(xs[0], Fact):
         sizes = np.array(xs[0].at(1), dtype=object)
         if xs[0].axis is not None:
-            sizes[xs[0].axis] = shape_array(())[0]
+            sizes[xs[0].axis] = BATCH * xs[0].times
         return {node.output: sizes[node.whole("start", 0) : node.whole("end", len(sizes))]}
     arrays = [x for x in xs if not isinstance(x, Fact)]
     if len(arrays) < len(xs) or not arrays:
         return {}
     try:
-        return {node.output: fold(node, arrays)}
+        found = fold(node, arrays)
     except FileError:
-        if all(x is None or x.dtype != object for x in arrays):
-            raise
-        return {}  # it depends on the number of samples: tried out like any other
+        return {}  # tried out like any other
+    plain = found.dtype == object and not any(isinstance(size, Batch) for size in found.ravel())
+    return {node.output: found.astype(np.int64) if plain else found}

@@ -71,7 +71,7 @@ class Keeping:
             return None
         found = np.array(fact.at(1), dtype=object)
         if fact.axis is not None:
-            found[fact.axis] = BATCH
+            found[fact.axis] = BATCH * fact.times
         return found
 
     def refusal(self, name: str) -> str:
@@ -159,9 +159,7 @@ def _known(t: Translator, node: OnnxNode, name: str) -> Fact | Array:
 
 def _holdable(t: Translator, fact: Fact) -> bool:
     """Whether the network can hold a value: floats of its kind, with the samples along the first axis."""
-    if fact.kind != t.float_kind:
-        return False
-    return t.whole or (bool(fact.sizes) and (fact.sizes[0] is None or (fact.axis is None and fact.sizes[0] == 1)))
+    return fact.kind == t.float_kind and (t.whole or fact.fits_network())
 
 
 def _hold(t: Translator, node: OnnxNode, output: str, recipe: tuple[Any, ...], fact: Fact) -> None:

@@ -8,7 +8,7 @@ indices can look innocent on a few samples, so it may not pick along that axis a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -28,6 +28,12 @@ MOST_NUMBERS = 1 << 23  # that a node reads and makes for three samples
 MOST_WORK = 1 << 27  # of all nodes of a file
 PICKING = ("Gather", "GatherElements")
 CLOSE = {1: 1e-3, 10: 3e-2, 11: 1e-6}  # sums may be taken in another order: by kind of numbers
+
+
+class MixedError(FileError):
+    """A sample has another result by itself than among others."""
+
+
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 DRAWS: tuple[Draw, ...] = (  # a logarithm wants positive numbers, an inverse cosine small ones, acosh none below 1
     lambda rng, sizes: rng.uniform(0.1, 0.9, sizes),
@@ -83,7 +89,14 @@ def tried(node: Any, opset: int, known: Known, together: bool, budget: Budget) -
         facts[name] = found
     if node.op_type in PICKING:
         _check_picking(node, known)
-    _look(node, single(node, opset), known, facts, together)
+    run = single(node, opset)
+    try:
+        _look(node, run, known, facts, together)
+    except MixedError:
+        facts = {name: replace(fact, apart=fact.times > 1) for name, fact in facts.items()}
+        if not any(fact.apart for fact in facts.values()):
+            raise
+        _look(node, run, known, facts, together)
     return facts
 
 
@@ -129,19 +142,17 @@ def _look(node: Any, run: Evaluator, known: Known, facts: dict[str, Fact], toget
         whole = _made(node, run, facts, feeds, count)
         finite = finite or all(np.isfinite(y).all() for y in whole.values())
         for rows in ([0], [1], [2], [2, 0]) if together else ([0],):
-            some = {name: _rows(value, known[name], rows, together) for name, value in feeds.items()}
+            some = {name: _rows(value, known[name], rows) for name, value in feeds.items()}
             part = _made(node, run, facts, some, len(rows))
             for name, y in part.items():
-                _compare(node, y, _rows(whole[name], facts[name], rows, together), facts[name].kind)
+                _compare(node, y, facts[name].rows(whole[name], rows), facts[name].kind)
     if not finite:
         raise FileError(f"{told(node)}: its results are not finite")
 
 
-def _rows(value: Array, known: Fact | Array, rows: list[int], together: bool) -> Array:
+def _rows(value: Array, known: Fact | Array, rows: list[int]) -> Array:
     """Some samples of a value, or of a constant that depends on their number."""
-    if isinstance(known, Fact):
-        return np.take(value, rows, axis=known.axis) if together else value
-    return constant_at(known, len(rows))
+    return known.rows(value, rows) if isinstance(known, Fact) else constant_at(known, len(rows))
 
 
 def _fed(run: Evaluator, known: Known, draw: Draw, count: int) -> dict[str, Array]:
@@ -178,4 +189,4 @@ def _made(node: Any, run: Evaluator, facts: dict[str, Fact], feeds: dict[str, Ar
 def _compare(node: Any, y: Array, wanted: Array, kind: int) -> None:
     close = CLOSE.get(kind, 0.0)
     if not np.allclose(y, wanted, rtol=close, atol=close, equal_nan=True):
-        raise FileError(f"{told(node)}: it mixes samples: one of them has another result by itself than among others")
+        raise MixedError(f"{told(node)}: it mixes samples: one of them has another result by itself than among others")
