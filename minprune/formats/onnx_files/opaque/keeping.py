@@ -77,11 +77,9 @@ class Keeping:
     def refusal(self, name: str) -> str:
         """Why a value cannot be an output."""
         fact, node = self.facts[name], self.recipes[name][-1]
-        what = (
-            f"is {KINDS[fact.kind].__name__}, not floats (onnx.utils.extract_model can cut it off)"
-            if fact.axis == 0
-            else "does not have its samples along the first axis"
-        )
+        what = "does not have its samples along the first axis, each by itself"
+        if fact.fits_network():
+            what = f"is {KINDS[fact.kind].__name__}, not floats (onnx.utils.extract_model can cut it off)"
         own = self.refusals.get(name, told(node))
         return f"{own}{'; kept as it is,' if name in self.refusals else ':'} its output {name!r} {what}"
 
