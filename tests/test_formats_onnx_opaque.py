@@ -187,6 +187,19 @@ REFUSED: dict[str, tuple[int, list[Any], tuple[int, ...], dict[str, Any], str]] 
         {"W": W(1, 12, 4), "R": W(1, 12, 3)},
         "LSTM 'bad': it mixes samples",
     ),
+    "samples that look alike when it is tried out": (
+        17,
+        [
+            node("Transpose", ["x"], ["t"], perm=[1, 0, 2]),
+            node("Reshape", ["t", "rows"], ["r"]),
+            node("Greater", ["r", "hundred"], ["m"], name="bad"),
+            node("Cast", ["m"], ["c"], to=1),
+            node("Reshape", ["c", "wrong"], ["y"]),  # would mix samples above 100
+        ],
+        (3, 2),
+        {"rows": np.array([-1, 2]), "hundred": np.float32(100), "wrong": np.array([-1, 6])},
+        "Greater 'bad': which of its numbers belong to which sample cannot be told",
+    ),
     "indices as output": (
         17,
         [node("ArgMax", ["x"], ["y"], name="bad", axis=1)],

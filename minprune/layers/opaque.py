@@ -28,7 +28,7 @@ class Opaque(Layer):
 
     Parameters
     ----------
-    op, node : str
+    op_type, node : str
         The kind of the node that makes the value, and what it is called in errors.
     shapes : tuple of shapes
         What it reads of a sample, as the file sees it.
@@ -53,11 +53,8 @@ class Opaque(Layer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "shapes", tuple(tuple(shape) for shape in self.shapes))
         object.__setattr__(self, "out", tuple(self.out))
-        if (
-            self.how not in HOW
-            or not self.shapes
-            or min((1, *self.out, *(s for shape in self.shapes for s in shape))) < 1
-        ):
+        sizes = [*self.out, *(size for shape in self.shapes for size in shape)]
+        if self.how not in HOW or not self.shapes or min(sizes, default=1) < 1:
             raise StructureError(f"{self.told}: shapes {self.shapes} to {self.out}, {self.how!r}: expected sizes ≥ 1")
 
     @property

@@ -43,6 +43,9 @@ def trial_inputs(net: Graph, data: Any, wanted: int = TRIAL_SAMPLES) -> tuple[An
 def certify(masked: Graph, small: Graph, data: Any = None, claim: str = REMOVED) -> Certificate:
     """Compare two networks that should compute the same; see `Certificate`.
 
+    Where nodes of a file are kept as they are, also what they read is compared; see `minprune.pruning.comparing`. The
+    certificate is that of the output, or of the first value that differs.
+
     Parameters
     ----------
     masked, small : Graph

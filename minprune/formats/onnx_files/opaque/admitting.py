@@ -54,6 +54,8 @@ def _inputs(layer: Opaque, graph: Any, kind: int) -> dict[str, Fact | Array]:
 def _constants(layer: Opaque, node: OnnxNode, known: dict[str, Fact | Array]) -> dict[str, Fact | Array]:
     """What a node makes that is known while reading: a shape, or what follows from constants; else nothing."""
     xs = [known[name] if name else None for name in node.inputs]
+    if not node.outputs or not xs:
+        raise node.error("it reads or makes nothing")
     if node.op == "Shape" and isinstance(xs[0], Fact):
         sizes = np.array(xs[0].at(1), dtype=object)
         if xs[0].axis is not None:

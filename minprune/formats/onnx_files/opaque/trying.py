@@ -34,6 +34,7 @@ class MixedError(FileError):
     """A sample has another result by itself than among others."""
 
 
+Facts = dict[str, Fact]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 DRAWS: tuple[Draw, ...] = (  # a logarithm wants positive numbers, an inverse cosine small ones, acosh none below 1
     lambda rng, sizes: rng.uniform(0.1, 0.9, sizes),
@@ -57,7 +58,7 @@ class Budget:
         self.left -= work
 
 
-def tried(node: Any, opset: int, known: Known, together: bool, budget: Budget) -> dict[str, Fact]:
+def tried(node: Any, opset: int, known: Known, together: bool, budget: Budget) -> Facts:
     """What is known of a node's outputs, after it was tried out.
 
     Parameters
@@ -89,15 +90,30 @@ def tried(node: Any, opset: int, known: Known, together: bool, budget: Budget) -
         facts[name] = found
     if node.op_type in PICKING:
         _check_picking(node, known)
-    run = single(node, opset)
-    try:
-        _look(node, run, known, facts, together)
-    except MixedError:
-        facts = {name: replace(fact, apart=fact.times > 1) for name, fact in facts.items()}
-        if not any(fact.apart for fact in facts.values()):
-            raise
-        _look(node, run, known, facts, together)
-    return facts
+    return _laid_out(node, single(node, opset), known, facts, together)
+
+
+def _laid_out(node: Any, run: Evaluator, known: Known, facts: Facts, together: bool) -> Facts:
+    """The facts, after a look; where a sample has several entries of an axis, as these lie.
+
+    Both ways can look right where results are the same for all samples, as those of a comparison can be. Whoever reads
+    them next would be judged by a guess, so that is refused, unless nothing that is computed is read.
+    """
+    ways = [facts]
+    if any(fact.times > 1 for fact in facts.values()):
+        ways.append({name: replace(fact, apart=fact.times > 1) for name, fact in facts.items()})
+    right, wrong = [], []
+    for way in ways:
+        try:
+            _look(node, run, known, way, together)
+            right.append(way)
+        except MixedError as error:
+            wrong.append(error)
+    if not right:
+        raise wrong[0]
+    if len(right) > 1 and any(isinstance(value, Fact) for value in known.values()):
+        raise FileError(f"{told(node)}: which of its numbers belong to which sample cannot be told")
+    return right[0]
 
 
 def constants_of(node: Any, opset: int, known: Mapping[str, Array], budget: Budget) -> dict[str, Array]:
@@ -133,7 +149,7 @@ def _check_picking(node: Any, known: Known) -> None:
         raise FileError(f"{told(node)}: it picks along the batch axis: samples would be mixed")
 
 
-def _look(node: Any, run: Evaluator, known: Known, facts: dict[str, Fact], together: bool) -> None:
+def _look(node: Any, run: Evaluator, known: Known, facts: Facts, together: bool) -> None:
     """Run it on seeded samples of several kinds; at least once all of its results must be finite."""
     count = COUNTS[-1] if together else 1
     finite = False
@@ -176,7 +192,7 @@ def _drawn(known: Known, draw: Draw, count: int, most: int) -> Iterator[tuple[st
             yield name, rng.integers(0, most, value.at(count)).astype(KINDS[value.kind])
 
 
-def _made(node: Any, run: Evaluator, facts: dict[str, Fact], feeds: dict[str, Array], count: int) -> dict[str, Array]:
+def _made(node: Any, run: Evaluator, facts: Facts, feeds: dict[str, Array], count: int) -> dict[str, Array]:
     """What it makes, in the sizes and kinds that were told ahead."""
     made = run(feeds)
     for name, fact in facts.items():
