@@ -28,7 +28,14 @@ def whole_for(net: Graph) -> dict[str, list[str]]:
 
 
 def without_gradient(net: Graph) -> list[str]:
-    """The hidden groups whose gates have no gradient: a kept node lies between them and the output."""
+    """The hidden groups whose gates have no gradient: a kept node lies between them and the output.
+
+    Examples
+    --------
+    >>> import minprune as mp
+    >>> without_gradient(mp.Sequential(mp.Dense(3, 4), mp.ReLU(), mp.Dense(4, 2)))
+    []
+    """
     before: set[str] = set()
     kept = kept_nodes(net)
     for name, node in reversed(net.nodes.items()):

@@ -38,6 +38,21 @@ class Opaque(Layer):
         A batch at once; one sample at a time, in a batch of one; one sample at a time, without a batch axis.
     model : str
         The nodes and their constants: an ONNX model in base64.
+
+    Raises
+    ------
+    StructureError
+        For sizes below 1, nothing to read, or another `how`.
+
+    Examples
+    --------
+    >>> from onnx import helper
+    >>> from minprune.formats.onnx_files.opaque.executing import packed
+    >>> ends = [[helper.make_tensor_value_info(name, 1, ("N", 2))] for name in "xy"]
+    >>> graph = helper.make_graph([helper.make_node("Sign", ["x"], ["y"])], "g", *ends)
+    >>> layer = Opaque("Sign", "y", ((2,),), (2,), "together", packed(helper.make_model(graph)))
+    >>> layer.compute(np.array([[-3.0, 0.5]]))
+    array([[-1.,  1.]])
     """
 
     op_type: str

@@ -75,6 +75,13 @@ def tried(node: Any, opset: int, known: Known, together: bool, budget: Budget) -
     ------
     FileError
         By node and op: it may not be kept, cannot be executed, is too large, or mixes samples.
+
+    Examples
+    --------
+    >>> from onnx import helper
+    >>> node = helper.make_node("ReduceMax", ["x"], ["y"], axes=[1], keepdims=0)
+    >>> tried(node, 17, {"x": Fact(1, (None, 5, 2))}, True, Budget())
+    {'y': Fact(kind=1, sizes=(None, 2), times=1, apart=False)}
     """
     check_allowed(node, opset)
     if not together:
