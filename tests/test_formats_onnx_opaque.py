@@ -25,6 +25,7 @@ from opaque_cases import KEPT, network, recurrent  # noqa: E402
 
 from minprune.formats.onnx_files.opaque import trying  # noqa: E402
 from minprune.formats.onnx_files.opaque.executing import packed, unpacked  # noqa: E402
+from minprune.formats.state_files import Kept, read_state, write_state  # noqa: E402
 from minprune.layers.opaque import Opaque  # noqa: E402
 
 W = weights
@@ -423,6 +424,12 @@ def test_it_goes_through_native_files(suffix: str, wave: Any, tmp_path: Path) ->
     np.testing.assert_array_equal(back(x), net(x))
     mp.save(back, tmp_path / "again.onnx")
     np.testing.assert_allclose(run(tmp_path / "again.onnx", x)[0], net(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_state_to_resume_from_holds_it(wave: Any, tmp_path: Path) -> None:
+    net, x, _ = wave
+    write_state(tmp_path / "work.state", Kept({"round": 1}, nets={"small": net}))
+    np.testing.assert_array_equal(read_state(tmp_path / "work.state").nets["small"](x), net(x))
 
 
 def test_a_native_file_cannot_bring_in_what_an_onnx_file_could_not(wave: Any, tmp_path: Path) -> None:
