@@ -49,19 +49,7 @@ from .ops import Array
 from .tensor import Tape, Tensor, backward
 
 # They compute nothing that rounds.
-COPYING = {
-    "relu",
-    "clip",
-    "maxpool",
-    "flatten",
-    "rearrange",
-    "pad",
-    "dropout",
-    "identity",
-    "select",
-    "concat",
-    "opaque",
-}
+COPYING = {"relu", "clip", "maxpool", "flatten", "rearrange", "pad", "dropout", "identity", "select", "concat"}
 ELEMENTARY = 8  # roundings granted to a function of one number: exp within four units of the last place, 1 + e, 1 / s
 
 
