@@ -1,7 +1,7 @@
 """Keeping nodes as they are, one after the other, until what they make is a value that a network can hold.
 
 A value that is no floats, or whose samples do not lie along its first axis, is not taken into the network: it is only
-known (`Known.facts`) with the nodes that make it. Whoever reads it is kept as it is, too, together with these.
+known (`Keeping.facts`) with the nodes that make it. Whoever reads it is kept as it is, too, together with these.
 """
 
 from __future__ import annotations
