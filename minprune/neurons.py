@@ -189,7 +189,7 @@ class _Walk:
         if layer.flow in ("new", "conv"):
             return self.follow_weights(name, node, layer, ids[0])
         if layer.flow == "mixed":
-            return self.follow_mixed(name, ids)
+            return self.follow_mixed(name, layer, ids)
         out = ids[0]
         if layer.flow == "blocks":
             out = np.repeat(out, prod(self.shapes[node.inputs[0]][1:]))
@@ -202,11 +202,17 @@ class _Walk:
         self.touch("carried", name, layer.carries, out)
         return out
 
-    def follow_mixed(self, name: str, ids: list[Ids]) -> Ids:
+    def follow_mixed(self, name: str, layer: Any, ids: list[Ids]) -> Ids:
         """What is computed from all of them at once: they stay, and the result has nobody's neurons."""
-        self.bind(np.concatenate(ids), f"{name} computes with all of them at once")
+        kept = layer.kind == "opaque"
+        why = (
+            f"{layer.told} is kept as it is and reads them whole"
+            if kept
+            else f"{name} computes with all of them at once"
+        )
+        self.bind(np.concatenate(ids), why)
         mixed = self.fresh(name, self.shapes[name][0])
-        self.bind(mixed, f"{name} mixes neurons in them")
+        self.bind(mixed, f"{layer.told} makes them" if kept else f"{name} mixes neurons in them")
         return mixed
 
     def follow_rearranged(self, name: str, node: Node, layer: Any, ids: Ids) -> Ids:

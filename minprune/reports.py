@@ -75,6 +75,8 @@ def macs(net: Graph, input_shapes: dict[str, tuple[int, ...]]) -> dict[str, int]
 
 def summary(net: Graph) -> str:
     """The table of a network's nodes, and its groups of neurons; see `Graph.summary`."""
+    from .kept import told
+
     shapes = net.value_shapes(net.input_shapes) if net.input_shapes else {}
     counts = macs(net, net.input_shapes) if net.input_shapes else {}
     rows: list[tuple[Any, ...]] = []
@@ -87,6 +89,7 @@ def summary(net: Graph) -> str:
     if net.input_shapes:
         groups = (f"{g.name} {g.size}{f' ({g.stays})' if g.stays else ''}" for g in net.neurons.values())
         lines.append(f"neurons: {', '.join(groups)}")
+        lines += told(net)
     return "\n".join(lines)
 
 
@@ -102,6 +105,7 @@ def brief(described: Any) -> str:
     given = [
         f"{field.name}={getattr(described, field.name)}"
         for field in fields(described)
-        if getattr(described, field.name) not in (field.default, (field.default,) * getattr(described, "rank", 1))
+        if field.repr
+        and getattr(described, field.name) not in (field.default, (field.default,) * getattr(described, "rank", 1))
     ]
     return f"{type(described).__name__}({', '.join(given)})"

@@ -43,17 +43,20 @@ from .layers import (
     MatMul,
     Softmax,
 )
+from .layers.opaque import Opaque
 from .nn import Graph
 from .ops import Array
-from .tensor import Tape, backward
+from .tensor import Tape, Tensor, backward
 
 # They compute nothing that rounds.
 COPYING = {"relu", "clip", "maxpool", "flatten", "rearrange", "pad", "dropout", "identity", "select", "concat"}
 ELEMENTARY = 8  # roundings granted to a function of one number: exp within four units of the last place, 1 + e, 1 / s
 
 
-def rounding_bound(net: Graph, x: Mapping[str, Array], output: tuple[int, ...]) -> float:
+def rounding_bound(net: Graph, x: Mapping[str, Array], output: tuple[int, ...], value: str | None = None) -> float:
     """How far one output of one sample can be from its exact value, to first order in the rounding unit.
+
+    What an opaque node makes is taken as exact: nothing is known of its slopes.
 
     Parameters
     ----------
@@ -63,6 +66,8 @@ def rounding_bound(net: Graph, x: Mapping[str, Array], output: tuple[int, ...]) 
         One sample (1, …) for each input.
     output : tuple of int
         Which entry of the output, without the batch axis.
+    value : str, optional
+        Of which value instead of the output.
 
     Returns
     -------
@@ -78,18 +83,31 @@ def rounding_bound(net: Graph, x: Mapping[str, Array], output: tuple[int, ...]) 
     """
     tape = Tape()
     arrays = net.arrays
-    tensors = net.run({name: tape.watch(value) for name, value in net.take(x).items()}, arrays)
-    y = tensors[net.output]
+    tensors = _on_tape(net, x, tape)
+    y = tensors[value or net.output]
     seed = np.zeros_like(y.value)
     seed[(0, *output)] = 1
     slopes = backward(y, seed)
     total = 0.0
     for name, node in net.nodes.items():
-        if node.layer.kind not in COPYING:
+        if node.layer.kind not in COPYING and not isinstance(node.layer, Opaque):
             own = {short: arrays[f"{name}.{short}"] for short in net.array_names[name]}
             xs = [tensors[source].value for source in node.inputs]
             total += float((np.abs(slopes[tensors[name]]) * committed(node.layer, own, xs, tensors[name].value)).sum())
     return total
+
+
+def _on_tape(net: Graph, x: Mapping[str, Array], tape: Tape) -> dict[str, Tensor]:
+    """All values; on the tape what an opaque node makes stands as if it were given."""
+    tensors = {name: tape.watch(value) for name, value in net.take(x).items()}
+    arrays = net.arrays
+    for name, node in net.nodes.items():
+        if isinstance(node.layer, Opaque):
+            read = {source: tensors[source].value for source in node.inputs}
+            tensors[name] = tape.watch(net.compute_node(name, read, arrays))
+        else:
+            tensors[name] = net.compute_node(name, tensors, arrays)
+    return tensors
 
 
 def committed(layer: Layer, own: Mapping[str, Array], xs: Sequence[Array], y: Array) -> Any:

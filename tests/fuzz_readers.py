@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import opaque_cases
 
 import minprune as mp
 from minprune.checkpoints import restore_training
@@ -19,6 +21,10 @@ from minprune.formats import state_dicts
 from minprune.formats.state_files import Kept, StateFile
 from minprune.pruning.standing import Progress, Standing
 
+KEPT = (  # networks with nodes that are executed while they are read
+    *("lstm that starts at zeros for every sample", "attention with a softmax over a mask", "looked up", "expanded"),
+    *("top values and where they are", "transposed convolution", "repeated", "running sum", "reflected"),
+)
 SMALL = 40_000  # bytes: larger real models take longer to mutate than they teach
 
 
@@ -95,7 +101,9 @@ def _networks() -> dict[str, Any]:
     pruned = mp.remove(mlp, mp.Plan({"dense1": [0, 3]}), repair="mean", data=np.eye(4, dtype=np.float32))
     weights = mp.score(mlp, criterion="magnitude_l1", by="weight")
     masked = mp.mask(mlp, mp.decide(weights, mp.Global(0.8)))
-    return {"mlp": mlp, "cnn": cnn, "residual": residual, "pruned": pruned, "masked": masked}
+    nets = {"mlp": mlp, "cnn": cnn, "residual": residual, "pruned": pruned, "masked": masked}
+    with tempfile.TemporaryDirectory() as folder:
+        return nets | {"kept": mp.load(opaque_cases.network(KEPT[0], Path(folder))[0])}
 
 
 def _saved(nets: dict[str, Any], folder: Path, suffix: str) -> tuple[tuple[str, bytes], ...]:
@@ -112,7 +120,8 @@ def _onnx(nets: dict[str, Any], folder: Path) -> tuple[tuple[str, bytes], ...]:
     models = os.environ.get("MINPRUNE_MODELS", "")
     paths = sorted(Path(models).glob("*.onnx")) if models else []
     real = [path.read_bytes() for path in paths if path.stat().st_size < SMALL]
-    return (*own, *((".onnx", content) for content in real))
+    kept = [opaque_cases.network(label, folder)[0].read_bytes() for label in KEPT]
+    return (*own, *((".onnx", content) for content in (*real, *kept)))
 
 
 def _archives(folder: Path) -> tuple[tuple[str, bytes], ...]:

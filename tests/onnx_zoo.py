@@ -188,6 +188,48 @@ class Attention(nn.Module):
         return self.last(x[:, 0])
 
 
+class Recurrent(nn.Module):
+    """An LSTM that reads a sequence both ways, between dense layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.each = nn.Linear(6, 8)
+        self.both = nn.LSTM(8, 5, num_layers=2, batch_first=True, bidirectional=True)
+        self.head = nn.Sequential(nn.Linear(10, 12), nn.ReLU(), nn.Linear(12, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.both(torch.relu(self.each(x)))[0][:, -1])
+
+
+class Transformer(nn.Module):
+    """PyTorch's own layer, which lays heads beside samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.each = nn.Linear(6, 8)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation="gelu")
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.layer(self.each(x)).mean(1))
+
+
+class Upwards(nn.Module):
+    """Smaller and larger again, in two ways, as networks that mark pixels do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 8, 3, 2, 1)
+        self.norm, self.larger = nn.GroupNorm(2, 8), nn.ConvTranspose2d(8, 5, 2, 2)
+        self.wide = nn.Upsample(scale_factor=2, mode="bilinear")
+        self.join, self.last = nn.Conv2d(6 + 5 + 8, 7, 3, padding=1), nn.Conv2d(7, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.one(x))
+        y = torch.relu(self.norm(self.two(x)))
+        return self.last(torch.relu(self.join(torch.cat([x, self.larger(y), self.wide(y)], dim=1)))).flatten(1)
+
+
 def channels_last(folder: Path) -> tuple[Path, Shapes]:
     """As tf2onnx writes a Keras network: images (N, H, W, C), transposed around every convolution, flattened last."""
     nodes = [
@@ -260,6 +302,11 @@ ZOO: dict[str, Callable[[Path], tuple[Path, Shapes]]] = {
     "branches": by(Branches, (3, 8, 8), **KEEP),
     "attention": by(Attention, (5, 8)),
     "channels last": channels_last,
+    "recurrent": by(Recurrent, (5, 6)),
+    "recurrent, opset 11, batch of 1": by(Recurrent, (5, 6), opset=11, free=False),
+    "transformer": by(Transformer, (4, 6), opset=20),
+    "transformer, opset 14": by(Transformer, (4, 6), opset=14),
+    "upwards": by(Upwards, (3, 6, 6)),
 }
 
 

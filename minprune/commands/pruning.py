@@ -19,6 +19,7 @@ from ..errors import DataError, FileError, MinpruneError, PlanError
 from ..evaluation import evaluate
 from ..formats import FORMATS, load, save
 from ..formats.state_files import Keeper, StateFile
+from ..kept import told, whole_for, without_gradient
 from ..nn import Graph
 from ..provenance import digest, samples_digest
 from ..pruning.budget import KINDS, Budget
@@ -70,9 +71,21 @@ class _Work:
 
     @property
     def criterion(self) -> str:
-        """As asked for; without labels a squared loss is flat at the original, where only curvature tells neurons."""
+        """As asked for. Without labels a squared loss is flat at the original, where only curvature tells neurons; and
+        where no gradient comes, only what neurons do.
+        """
+        if not self.args.criterion and without_gradient(self.net):
+            return "activation_rms"
         flat = not self.data.labelled and self.data.loss != "cross_entropy"
         return self.args.criterion or ("taylor2" if flat else "taylor")
+
+    @property
+    def kept(self) -> list[str]:
+        """What of the file is kept as it is, and what follows from it."""
+        lines = told(self.net)
+        if lines and not self.args.criterion and self.criterion == "activation_rms":
+            lines.append("no gradient passes what is kept: scored by activation_rms")
+        return lines
 
     def preview(self) -> Outcome:
         """What the first round would do."""
@@ -80,11 +93,12 @@ class _Work:
         scores = score(self.net, self.data.data, self.criterion, loss=self.data.loss, rng=self.args.seed, progress=True)
         plan = decide(scores, strategy)
         plan.check(self.net)
-        lines = [self.data.told, plan.explain()]
+        lines = [self.data.told, *self.kept, plan.explain()]
         if self.args.max_loss is not None:
             lines.append("the first fraction that is tried; the others follow from what it loses")
         lines.append(f"nothing was written; without --dry-run: {self.args.output}")
-        content = {"dry_run": True, "data": self.data.told, "plan": plan.as_dict(), "output": self.args.output}
+        content: dict[str, Any] = {"dry_run": True, "data": self.data.told, "kept_whole": whole_for(self.net)}
+        content |= {"plan": plan.as_dict(), "output": self.args.output}
         return "\n".join(lines), content
 
     def carry_out(self) -> Outcome:
@@ -161,6 +175,7 @@ class _Work:
         same = "bit for bit" if read_again["exact"] else f"off by {read_again['largest_difference']:.2g}"
         text = [
             self.data.told,
+            *self.kept,
             "",
             result.report(),
             "",
@@ -173,6 +188,7 @@ class _Work:
             "data": self.data.told,
             "quality": self.data.quality,
             "kept": result.kept,
+            "kept_whole": whole_for(self.net),
             "before": result.before.as_dict(),
             "after": result.after.as_dict(),
             "test": found["after"],

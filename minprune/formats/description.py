@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 
 from ..certificate import Record
-from ..errors import DataError, DtypeError, FileError, StructureError
+from ..errors import DataError, DtypeError, FileError, StructureError, one_line
 from ..layers import LAYERS, Layer, Select, Shape
+from ..layers.opaque import Opaque
 from ..nn import Graph, Node
 from ..ops import Array
 from ..wiring import Builder
 from .histories import as_entries, from_entries
 from .masked import entry_of, expected_members, members_of, restored
+from .onnx_files.opaque.admitting import admit
+from .onnx_files.opaque.trying import Budget
 
 FORMAT, VERSION, MASKED_VERSION = "minprune", 1, 2  # the second where there are masks
 MOST_NODES = 10_000
@@ -30,6 +33,7 @@ LONGEST_NAME = 1_000  # characters
 DTYPES = ("float16", "float32", "float64")
 MASKS = "masks"  # a key of version 2
 KEYS = ("format", "version", "dtype", "inputs", "input_shapes", "output", "nodes", "metadata")
+KNOWN: dict[str, type[Layer]] = {**LAYERS, Opaque.__name__: Opaque}
 HISTORY = "history"  # a key that only networks with a history have
 
 
@@ -154,7 +158,7 @@ def _float_kind(net: Graph) -> str:
 def _describe_node(name: str, node: Node) -> dict[str, Any]:
     layer = node.layer
     kind = type(layer).__name__
-    if LAYERS.get(kind) is not type(layer):
+    if KNOWN.get(kind) is not type(layer):
         raise StructureError(f"{name}: files know only minprune's own layers, not {kind}")
     settings = {field.name: getattr(layer, field.name) for field in fields(layer)}
     return {"name": name, "layer": kind, "fields": settings, "inputs": list(node.inputs)}
@@ -230,7 +234,7 @@ def understand(text: bytes) -> Description:
 def _nodes(entries: Any, inputs: tuple[str, ...]) -> dict[str, Node]:
     _need(isinstance(entries, list) and entries, "nodes: expected a list of at least one node")
     _need(len(entries) <= MOST_NODES, f"{len(entries):,} nodes, expected at most {MOST_NODES:,}")
-    builder = Builder(inputs)
+    builder, budget = Builder(inputs), Budget()
     for place, entry in enumerate(entries):
         wanted = {"name", "layer", "fields", "inputs"}
         _need(isinstance(entry, dict) and set(entry) == wanted, f"node {place}: expected {', '.join(sorted(wanted))}")
@@ -239,22 +243,25 @@ def _nodes(entries: Any, inputs: tuple[str, ...]) -> dict[str, Node]:
         _need(name not in builder.nodes and name not in inputs, f"{name!r}: two values bear this name")
         readable = isinstance(sources, list) and all(_is_name(source) for source in sources)
         _need(readable, f"{name!r}: its inputs are {sources!r}, expected names")
-        builder.add(_layer(name, entry["layer"], entry["fields"]), *sources, name=name)
+        builder.add(_layer(name, entry["layer"], entry["fields"], budget), *sources, name=name)
     return builder.nodes
 
 
-def _layer(name: str, kind: Any, settings: Any) -> Layer:
+def _layer(name: str, kind: Any, settings: Any, budget: Budget) -> Layer:
     """Make a layer from its class name and settings; each setting must be there and of its field's type."""
-    _need(isinstance(kind, str) and kind in LAYERS, f"{name!r}: unknown layer {kind!r}")
-    types = {field.name: str(field.type) for field in fields(LAYERS[kind])}
+    _need(isinstance(kind, str) and kind in KNOWN, f"{name!r}: unknown layer {kind!r}")
+    types = {field.name: str(field.type) for field in fields(KNOWN[kind])}
     complete = isinstance(settings, dict) and set(settings) == set(types)
     _need(complete, f"{name!r}: the fields of {kind} are {', '.join(types) or 'none'}, got {settings!r}")
     for setting, value in settings.items():
         _need(FITS[types[setting]](value), f"{name!r}: {setting} of {kind} is {value!r}")
     try:
-        return LAYERS[kind](**settings)
-    except StructureError as error:
-        raise FileError(f"{name!r}: {error}") from None
+        layer = KNOWN[kind](**settings)
+        if isinstance(layer, Opaque):
+            admit(layer, budget)
+    except (StructureError, FileError) as error:
+        raise FileError(f"{name!r}: {one_line(error)}") from None
+    return layer
 
 
 def _input_shapes(shapes: Any, inputs: tuple[str, ...]) -> dict[str, Shape] | None:
@@ -318,4 +325,7 @@ FITS: dict[str, Callable[[Any], bool]] = {
     "float": _is_float,
     "bool": lambda value: isinstance(value, bool),
     "Any": _is_per_axis,
+    "str": lambda value: isinstance(value, str),
+    "Shape": _is_per_axis,
+    "tuple[Shape, ...]": lambda value: isinstance(value, list) and all(map(_is_per_axis, value)),
 }

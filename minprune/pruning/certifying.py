@@ -16,6 +16,7 @@ from ..nn import Graph
 from ..ops import Array
 from ..provenance import digest, samples_digest
 from ..rounding import rounding_bound
+from .comparing import Compared, compared
 from .plan import Plan
 from .repairs.readers import readers_of_dropped, spread
 
@@ -42,6 +43,9 @@ def trial_inputs(net: Graph, data: Any, wanted: int = TRIAL_SAMPLES) -> tuple[An
 def certify(masked: Graph, small: Graph, data: Any = None, claim: str = REMOVED) -> Certificate:
     """Compare two networks that should compute the same; see `Certificate`.
 
+    Where nodes of a file are kept as they are, also what they read is compared; see `minprune.pruning.comparing`. The
+    certificate is that of the output, or of the first value that differs.
+
     Parameters
     ----------
     masked, small : Graph
@@ -57,23 +61,29 @@ def certify(masked: Graph, small: Graph, data: Any = None, claim: str = REMOVED)
         When the output is not finite on these inputs: then there is nothing to compare.
     """
     xs, inputs = trial_inputs(masked, data)
-    floating = masked.dtype.kind == "f"
-    if floating:
+    if masked.dtype.kind == "f":
         masked, small = masked.astype(np.float64), small.astype(np.float64)
-    wanted = masked(xs)
-    differences = np.abs(wanted - small(xs))
-    among = differences if differences.any() else np.abs(wanted)  # no difference at all: look where most is computed
+    proofs = [_certified(masked, part, xs, inputs, claim) for part in compared(masked, small, xs)]
+    return next((proof for proof in proofs if not proof.ok), proofs[-1])
+
+
+def _certified(masked: Graph, part: Compared, xs: Any, inputs: str, claim: str) -> Certificate:
+    """Whether one value is the same in both networks, up to rounding."""
+    differences = np.abs(part.wanted - part.found)
+    among = (
+        differences if differences.any() else np.abs(part.wanted)
+    )  # no difference at all: look where most is computed
     worst = np.unravel_index(int(np.argmax(among)), among.shape)
     largest = float(differences[worst])
     if not np.isfinite(largest):
         raise DataError("the network's output is not finite on the certificate's inputs; look for NaN in its weights")
     bound = 0.0
-    if floating:
+    if masked.dtype.kind == "f":
         sample, *output = (int(i) for i in worst)
         one = {name: value[[sample]] for name, value in masked.take(xs).items()}
         # Twice, since both networks round; and twice again for what is not of first order in the rounding unit, and
         # for a ReLU whose input rounding carries over its kink, which the sum of slopes does not see.
-        bound = 4 * rounding_bound(masked, one, tuple(output))
+        bound = 4 * rounding_bound(masked, one, tuple(output), part.value)
     return Certificate(largest, bound, largest <= bound, inputs, claim)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..errors import StructureError
 from ..layers import AvgPool1d, AvgPool2d, AvgPool3d, Identity, Layer, MaxPool2d, Pad, Power
+from ..layers.opaque import Opaque
 from ..nn import Graph, Node
 from ..ops import Array
 from ..recording import PASSING
@@ -32,6 +33,11 @@ from .weights import batch_mean, weighed_passes
 def linearised(net: Graph) -> Graph:
     """The network of moduli, in float64; arrays and nodes bear the same names.
 
+    Raises
+    ------
+    StructureError
+        Where a node of a file is kept as it is.
+
     Examples
     --------
     >>> import minprune as mp
@@ -40,6 +46,9 @@ def linearised(net: Graph) -> Graph:
     >>> linearised(net)([[2.0]])
     array([[6.]])
     """
+    kept = next((node.layer.told for node in net.nodes.values() if isinstance(node.layer, Opaque)), None)
+    if kept is not None:
+        raise StructureError(f"{kept} is kept as it is in the file, and has no moduli; take another criterion")
     nodes = {name: Node(_without_activation(node.layer), node.inputs) for name, node in net.nodes.items()}
     arrays = {}
     for name, array in net.arrays.items():

@@ -30,6 +30,9 @@ MOST_TOLD = 600  # characters of a refusal: names in a file can be long
 def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
     """Read a network from an .onnx file, whoever wrote it.
 
+    What no layer can do is kept as it is, where it can be executed and treats every sample by itself: it stays in the
+    file, and all that it reads stays whole. See `minprune.formats.onnx_files.opaque`.
+
     The network's history begins with a record of the import; what `write` needs to give the file's own names back is
     in it. A file with several outputs becomes a network with one: all of them, flattened, one behind the other.
 
@@ -48,8 +51,9 @@ def read(path: str | os.PathLike[str]) -> tuple[Graph, dict[str, Any]]:
     Raises
     ------
     FileError
-        For a file that is missing, damaged or inconsistent, for an op that has no rule (by node and op), and where the
-        package onnx is missing. Limits: 2 GiB for the file and for a tensor, 10,000 nodes, names of 1,000 characters.
+        For a file that is missing, damaged or inconsistent, for a node that can be neither taken over nor kept (by its
+        name and op), and where the package onnx is missing. Limits: 2 GiB for the file and for a tensor, 10,000 nodes,
+        names of 1,000 characters.
 
     Examples
     --------

@@ -7,6 +7,7 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StructureError
+from .opaque.emitting import emit_opaque
 
 if TYPE_CHECKING:
     from .writing import Emitter
@@ -221,5 +222,6 @@ EMIT: dict[str, Callable[[Any, str, Any, Sources], None]] = {
     "Add": _add,
     "Multiply": _multiply,
     "Join": _join,
+    "Opaque": emit_opaque,
 }
 """Layer -> the function that writes it: it gets the file in the making, the node's name, layer and inputs."""

@@ -1,12 +1,14 @@
 """What can be computed while reading: nodes of constants alone, and arithmetic with shapes.
 
 The number of samples is not known; in a shape it stands as `BATCH`. It can be picked, moved and joined with numbers,
-which is all that a Reshape needs; whoever wants to compute with it is refused.
+which is all that a Reshape needs, and multiplied by whole numbers; whoever wants to compute otherwise with it is
+refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -18,14 +20,30 @@ from .nodes import OnnxNode
 MOST_ENTRIES = 1 << 28  # of a folded constant
 
 
-class _Batch:
-    """The number of samples."""
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """The number of samples, or a multiple of it.
+
+    Examples
+    --------
+    >>> BATCH * 4
+    4 N
+    """
+
+    times: int = 1
+
+    def __mul__(self, other: Any) -> Batch:
+        if not isinstance(other, int | np.integer) or other < 1:
+            return NotImplemented
+        return Batch(self.times * int(other))
+
+    __rmul__ = __mul__
 
     def __repr__(self) -> str:
-        return "N"
+        return "N" if self.times == 1 else f"{self.times} N"
 
 
-BATCH = _Batch()
+BATCH = Batch()
 
 
 def shape_array(shape: tuple[int, ...]) -> Array:
@@ -49,8 +67,12 @@ def fold(node: OnnxNode, xs: list[Array | None]) -> Array:
     """
     if node.op not in FOLDS:
         raise node.error("its inputs are constants, and there is no rule to compute it while reading")
+    if not xs or xs[0] is None:
+        raise node.error("its first input is missing")
     try:
         found = np.asarray(FOLDS[node.op](node, *xs))
+    except AttributeError:
+        raise node.error("an input that it needs is missing") from None
     except (ValueError, TypeError, IndexError, KeyError, ZeroDivisionError, OverflowError) as error:
         raise node.error(f"cannot be computed from its constants: {error}") from None
     if found.size > MOST_ENTRIES:

@@ -16,6 +16,7 @@ class OnnxNode:
     """One node: its op, the names that it reads and makes, and its attributes, each checked when it is asked for."""
 
     def __init__(self, proto: Any, opset: int) -> None:
+        self.proto = proto
         self.op: str = proto.op_type
         self.domain: str = proto.domain
         self.where = told(proto)

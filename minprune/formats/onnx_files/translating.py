@@ -9,7 +9,7 @@ through its transposes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,13 +19,15 @@ from ...errors import FileError, MinpruneError
 from ...layers import Flatten, Identity, Join, Layer, Rearrange, Shape
 from ...nn import Graph, Node
 from ...ops import Array
-from .folding import fold, shape_array
+from .folding import Batch, fold, shape_array
 from .header import Header, inner_name
 from .lifting import take_whole
 from .nodes import OnnxNode
+from .opaque.keeping import Keeping, computed, keep
 from .reading import array_of, opset_of
 
 FLOATS = {1: np.float32, 10: np.float16, 11: np.float64}
+Rule = Callable[[Any, Any], None]
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,16 @@ def translate(model: Any) -> tuple[Graph, Header]:
     FileError
         Where a node has no rule, or is used in a way that none of the layers can do; it names node and op.
     """
-    try:
-        return _translated(model, whole=False)
-    except FileError as refused:
-        try:
-            return _translated(model, whole=True)
-        except NotWholeError:
-            raise refused from None
-        except FileError as error:
-            raise error if isinstance(refused, BatchError) else refused from None
+    refusals: list[FileError] = []
+    for keeps in (False, True):
+        for whole in (False, True):
+            try:
+                return _translated(model, whole, keeps)
+            except FileError as error:
+                refusals.append(error)
+    # By rules alone, then with nodes kept as they are; each read in batches, then as one sample.
+    one_sample = isinstance(refusals[0], BatchError) and not isinstance(refusals[1], NotWholeError)
+    raise refusals[3 if one_sample else 2] from None
 
 
 class NotWholeError(FileError):
@@ -73,8 +76,8 @@ class BatchError(FileError):
     """The inputs have no common batch axis."""
 
 
-def _translated(model: Any, whole: bool) -> tuple[Graph, Header]:
-    work = Translator(model, whole)
+def _translated(model: Any, whole: bool, keeps: bool) -> tuple[Graph, Header]:
+    work = Translator(model, whole, keeps)
     opset = opset_of(model)
     needed = _needed(model.graph)
     for place, proto in enumerate(model.graph.node):
@@ -97,8 +100,10 @@ def _needed(graph: Any) -> set[int]:
 class Translator:
     """The network as far as it has been read."""
 
-    def __init__(self, model: Any, whole: bool = False) -> None:
+    def __init__(self, model: Any, whole: bool = False, keeps: bool = False) -> None:
         graph = model.graph
+        self.keeps = keeps  # what no layer can do is kept as it is
+        self.keeping = Keeping()
         self.whole = whole  # the file has no batch axis: all that it reads is one sample
         self.constants: dict[str, Array] = {tensor.name: array_of(tensor) for tensor in graph.initializer}
         self.held: dict[str, Held] = {}
@@ -112,6 +117,7 @@ class Translator:
         self.batch: int | None = None  # where the file fixes it
         self.inputs = [value for value in graph.input if value.name not in self.constants]
         self.dtype = self._declare_inputs()
+        self.float_kind = next(kind for kind, dtype in FLOATS.items() if self.dtype == dtype)
         taken = {name for node in graph.node for name in node.output}
         self._taken = taken | {value.name for value in graph.input}
 
@@ -188,7 +194,8 @@ class Translator:
             part.update(before)
 
     def _parts(self) -> tuple[dict[str, Any], ...]:
-        return self.constants, self.held, self.nodes, self.arrays, self.shapes, self.origins
+        kept = self.keeping.facts, self.keeping.recipes, self.keeping.refusals
+        return self.constants, self.held, self.nodes, self.arrays, self.shapes, self.origins, *kept
 
     def plain(self, held: Held) -> str:
         """The network's value with its axes in the file's order."""
@@ -277,35 +284,77 @@ class Translator:
     # --- the walk -----------------------------------------------------------------------------------------------------
 
     def take(self, node: OnnxNode) -> None:
-        """Take over one node: as a constant, where it is one, else by the rule for its op."""
+        """Take over one node: as a constant, where it is one, by the rule for its op, or as it is."""
         from .rules import RULES
 
         if node.domain not in ("", "ai.onnx"):
             raise node.error(f"an op of {node.domain!r}, expected standard ones")
         if node.op == "Constant":
             self.constants[node.output] = node.constant()
-        elif node.op == "Shape" and node.inputs[0] in self.held:
-            shape = self.shape(self.held[node.inputs[0]])
-            sizes = np.array(shape, dtype=np.int64) if self.whole else shape_array(shape)
-            self.constants[node.output] = sizes[node.whole("start", 0) : node.whole("end", len(sizes))]
+        elif node.op == "Shape" and not node.has_input(0):
+            raise node.error("its input is missing")
+        elif node.op == "Shape" and (node.inputs[0] in self.held or node.inputs[0] in self.keeping.facts):
+            self._take_shape(node)
         elif node.inputs and all(name in self.constants for name in node.inputs if name):
             self._fold(node)
-        elif node.op not in RULES:
-            raise node.error(f"minprune has no rule for this op (it has {len(RULES)}, and folds constants)")
+        elif any(name in self.keeping.facts for name in node.inputs):
+            keep(self, node)
+        elif node.op in RULES:
+            self._by_rule(node, take_whole if self.whole else RULES[node.op])
+        elif self.keeps:
+            keep(self, node)
         else:
-            try:
-                (take_whole if self.whole else RULES[node.op])(self, node)
-            except FileError as error:
-                raise error if str(error).startswith(node.where) else node.error(str(error)) from None
-            except (MinpruneError, ValueError, IndexError, TypeError) as error:
-                raise node.error(f"cannot be taken over: {error}") from None
+            raise node.error(f"minprune has no rule for this op (it has {len(RULES)}, and folds constants)")
+
+    def _by_rule(self, node: OnnxNode, rule: Rule) -> None:
+        """By its rule; as it is, where the rule does not cover this use of it."""
+        before = self.state() if self.keeps else ()
+        try:
+            rule(self, node)
+        except FileError as error:
+            refusal = error if str(error).startswith(node.where) else node.error(str(error))
+        except (MinpruneError, ValueError, IndexError, TypeError) as error:
+            refusal = node.error(f"cannot be taken over: {error}")
+        else:
+            return
+        if not self.keeps:
+            raise refusal
+        self.restore(before)
+        keep(self, node, refusal)
+
+    def _take_shape(self, node: OnnxNode) -> None:
+        """A shape, in which N stands for the number of samples."""
+        name = node.inputs[0]
+        found = self.keeping.shape_of(name)
+        if found is None:
+            shape = self.shape(self.held[name])
+            found = np.array(shape, dtype=np.int64) if self.whole else shape_array(shape)
+        found = found[node.whole("start", 0) : node.whole("end", len(found))]
+        self._settle_constant(node, found)
 
     def _fold(self, node: OnnxNode) -> None:
-        if node.op == "Shape":
-            found = np.array(self.constants[node.inputs[0]].shape, dtype=np.int64)
+        try:
+            if node.op == "Shape":
+                found = np.array(self.constants[node.inputs[0]].shape, dtype=np.int64)
+            else:
+                found = fold(node, [self.constants[name] if name else None for name in node.inputs])
+        except FileError as error:
+            if not self.keeps:
+                raise
+            if any(name in self.keeping.recipes for name in node.inputs):
+                keep(self, node, error)
+            else:
+                self.constants |= computed(self, node, error)
         else:
-            found = fold(node, [self.constants[name] if name else None for name in node.inputs])
+            self._settle_constant(node, found)
+
+    def _settle_constant(self, node: OnnxNode, found: Array) -> None:
+        """Take a constant over; one that depends on the number of samples with the nodes that make it."""
+        if found.dtype == object and not any(isinstance(size, Batch) for size in found.ravel()):
+            found = found.astype(np.int64)
         self.constants[node.output] = found
+        if found.dtype == object and self.keeps:
+            self.keeping.recipes[node.output] = self.keeping.recipe(node)
 
     def finish(self, model: Any) -> tuple[Graph, Header]:
         """The network, and the header."""
@@ -320,6 +369,8 @@ class Translator:
         return net, self._header(model)
 
     def _output(self, name: str) -> str:
+        if name in self.keeping.facts:
+            raise FileError(self.keeping.refusal(name))
         if name not in self.held:
             raise FileError(f"output {name!r} is a constant")
         held = self.held[name]
@@ -361,8 +412,7 @@ class Translator:
             sizes: list[Any] = list(shape)
         else:
             sizes = _sizes(value) if declared.HasField("shape") else [_sizes(self.inputs[0])[0], *shape]
-        kind = next(kind for kind, dtype in FLOATS.items() if self.dtype == dtype)
-        return [value.name, int(declared.elem_type) or kind, sizes]
+        return [value.name, int(declared.elem_type) or self.float_kind, sizes]
 
     def _header(self, model: Any) -> Header:
         graph = model.graph

@@ -13,6 +13,7 @@ from ...layers import Shape
 from ...nn import Graph
 from ...ops import Array
 from .header import Header, header_of, inner_name
+from .opaque.emitting import needs_of_kept
 from .reading import one_line, onnx_package
 
 OPSET = 20  # of networks that came from elsewhere: the oldest with a Gelu
@@ -58,10 +59,11 @@ def _fits(header: Header, net: Graph, kind: int) -> bool:
 
 def _native(net: Graph, kind: int) -> Header:
     shapes = net.value_shapes(net.input_shapes or {})
-    inputs = [[name, kind, ["N", *shapes[name]]] for name in net.inputs]
-    outputs = [[net.output, kind, ["N", *shapes[net.output]]]]
-    ir_version = onnx_package().helper.find_min_ir_version_for([onnx_package().helper.make_opsetid("", OPSET)])
-    return Header(OPSET, ir_version, "minprune", "", ["minprune", __version__, ""], inputs, outputs)
+    opset, batch = needs_of_kept(net.nodes, OPSET)
+    inputs = [[name, kind, [batch, *shapes[name]]] for name in net.inputs]
+    outputs = [[net.output, kind, [batch, *shapes[net.output]]]]
+    ir_version = onnx_package().helper.find_min_ir_version_for([onnx_package().helper.make_opsetid("", opset)])
+    return Header(opset, ir_version, "minprune", "", ["minprune", __version__, ""], inputs, outputs)
 
 
 class Emitter:
@@ -72,6 +74,8 @@ class Emitter:
         self.shapes: dict[str, Shape] = net.value_shapes(net.input_shapes or {})
         self.nodes: list[Any] = []
         self.tensors: dict[str, Any] = {}
+        self.kept: dict[tuple[bytes, tuple[str, ...]], list[str]] = {}  # nodes as they were, with inputs -> outputs
+        self.given: set[str] = set()  # names of kept layers that their node has got already
         self._taken = {*net.inputs, *net.nodes, *(entry[0] for entry in header.inputs)}
         self.needed = self._needed()
 

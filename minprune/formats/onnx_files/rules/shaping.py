@@ -26,7 +26,11 @@ def cast(t: Translator, node: OnnxNode) -> None:
     """The value itself, where it is cast to what it is."""
     from onnx import helper
 
-    if np.dtype(helper.tensor_dtype_to_np_dtype(node.whole("to", 1))) != t.dtype:
+    try:
+        same = np.dtype(helper.tensor_dtype_to_np_dtype(node.whole("to", 1))) == t.dtype
+    except KeyError:
+        raise node.error(f"casts to the unknown kind {node.whole('to', 1)}") from None
+    if not same:
         raise node.error(f"casts to another kind of number than {t.dtype}")
     identity(t, node)
 
