@@ -1,6 +1,6 @@
 """Inputs that are 0: what are they worth for a single sample, if weights lie by columns?
 
-    python bench/columns.py [--rounds 15]
+    python bench/columns.py [--rounds 15] [--quick] [--json DIR]
 
 One layer, float32, one thread, one sample, in turn: W (J, I) with a share of its weights gone, chosen one by one, on an
 input of which a share is 0. `columns` holds all weights and reads those columns whose input is not 0; `rows` reads all
@@ -11,12 +11,11 @@ where that is faster, takes as a multiple of `columns`: what a program gains by 
 
 from __future__ import annotations
 
-import argparse
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from side_by_side import keep, ratio, spread, take_turns, where
+from side_by_side import keep, ratio, spread, start, take_turns
 
 from minprune.kernels.columns import by_columns, dense_columns, room
 from minprune.kernels.rows import dense_rows, sparse_rows
@@ -88,15 +87,13 @@ def measured(shape: tuple[int, int], weights: float, inputs: float, rounds: int)
 
 def main() -> None:
     """Measure, print a table, keep the numbers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
-    print(where())
+    options = start(__doc__, rounds=15)
+    rounds = 3 if options.quick else options.rounds
     plan = [(shape, weights, inputs) for shape in SHAPES for weights in WEIGHTS for inputs in INPUTS]
     rows = []
     with bar("timing", len(plan), show=True) as advance:
         for what in plan:
-            rows.append(measured(*what, options.rounds))
+            rows.append(measured(*what, rounds))
             advance()
     lines = []
     for row in rows:
@@ -105,7 +102,7 @@ def main() -> None:
         lines.append((*what, *times, f"{spread(row['gain'])} {row['beside']}", duration(row["building"])))
     head = ("layer", "weights 0", "inputs 0", "columns", *PEERS, "best other / columns", "building")
     print(table(head, lines, left=1))
-    print(f"kept in {keep('columns', rows)}")
+    keep(options, "columns", rows)
 
 
 if __name__ == "__main__":

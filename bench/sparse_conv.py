@@ -1,6 +1,6 @@
 """Sparse convolution: from how many zeros on is it faster than the dense one, and how do others compare?
 
-    python bench/sparse_conv.py [--rounds 11]
+    python bench/sparse_conv.py [--rounds 11] [--quick] [--json DIR]
 
 One convolution with bias, float32, one thread, in turn: filters with a share of their weights gone, one by one. Dense
 is our own kernel, and PyTorch's with channels_last; scipy's and PyTorch's CSR multiply the columns that im2col makes of
@@ -16,14 +16,13 @@ program beside that of the whole network, and PyTorch's, which multiplies with z
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from itertools import pairwise
 from time import perf_counter
 from typing import Any
 
 import numpy as np
-from side_by_side import keep, ratio, spread, take_turns, where
+from side_by_side import keep, ratio, spread, start, take_turns
 
 import minprune as mp
 from minprune.kernels.convolution import conv_kernel
@@ -194,15 +193,13 @@ def torch_lenet(net: mp.Graph) -> Any:
 
 def main() -> None:
     """Measure, print a table, keep the numbers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=11)
-    options = parser.parse_args()
-    print(where())
+    options = start(__doc__, rounds=11)
+    rounds = 3 if options.quick else options.rounds
     plan = [(name, batch, zeros) for name in LAYERS for batch in BATCHES for zeros in ZEROS]
     rows = []
     with bar("timing", len(plan), show=True) as advance:
         for what in plan:
-            rows.append(measured(*what, options.rounds))
+            rows.append(measured(*what, rounds))
             advance()
     names, lines = ("dense", "PyTorch", "scipy", "PyTorch CSR"), []
     for row in rows:
@@ -216,7 +213,7 @@ def main() -> None:
         for batch in BATCHES:
             mine = [row for row in rows if (row["layer"], row["batch"]) == (name, batch)]
             print(f"{name}, batch {batch}: pays from {pays_from(mine)} zeros")
-    networks = [network(share, options.rounds) for share in (0.5, 0.8, 0.9, 0.95)]
+    networks = [network(share, rounds) for share in (0.5, 0.8, 0.9, 0.95)]
     lines = []
     for row in networks:
         ratios = [
@@ -224,7 +221,7 @@ def main() -> None:
         ]
         lines.append((row["network"], f"{row['zeros']:.0%}", duration(row["seconds"]["masked"]), *ratios))
     print(table(("network", "zeros", "program", "whole / program", "PyTorch / program"), lines))
-    print(f"kept in {keep('sparse_conv', rows + networks)}")
+    keep(options, "sparse_conv", rows + networks)
 
 
 if __name__ == "__main__":

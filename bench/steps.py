@@ -96,7 +96,8 @@ def measured(name: str, rounds: int) -> dict[str, Any]:
     net, rng = NETWORKS[name](), np.random.default_rng(0)
     (shape,) = (net.input_shapes or {}).values()
     x, y = rng.random((BATCH, *shape), dtype=np.float32), rng.integers(0, 10, BATCH)
-    calls = {"ours": our_step(net, x, y, "numba"), "NumPy": our_step(net, x, y, "numpy"), "PyTorch": torch_step(net, x, y)}
+    calls: dict[str, Any] = {"ours": our_step(net, x, y, "numba"), "NumPy": our_step(net, x, y, "numpy")}
+    calls |= {"PyTorch": torch_step(net, x, y)}
     found = compared(calls, rounds)
     share = macs(net) * BATCH / machine(np.dtype(np.float32)).peak / found["seconds"]["ours"]
     return {"what": name, "of roof": share} | found

@@ -4,10 +4,11 @@
 
 784-300-100-10 and LeNet-5 (20-50-500) after two epochs on the samples; MNIST, float32, one thread. In turn: `mp.score`
 of `taylor` with either backend; the same score by `torch.autograd.grad` of the activations alone, which is the least
-that PyTorch has to compute for it, and with hooks on a whole backward pass; and Torch-Pruning's `GroupTaylorImportance`, which reads gradients by weights, so
-that its time is that of a backward pass over all samples and of the importance of every group. PyTorch runs with
-channels_last for LeNet-5. Each takes batches of the size that suits it best among 128, 512 and 1,024, tried before.
-Building Torch-Pruning's groups and compiling are outside the timer.
+that PyTorch has to compute for it, and with hooks on a whole backward pass; and Torch-Pruning's
+`GroupTaylorImportance`, which reads gradients by weights, so that its time is that of a backward pass over all samples
+and of the importance of every group. PyTorch runs with channels_last for LeNet-5. Each takes batches of the size that
+suits it best among 128, 512 and 1,024, tried before. Building Torch-Pruning's groups and compiling are outside the
+timer.
 
 Does Torch-Pruning say the same? Where it sums w ∂L/∂w over the weights that read a neuron before it takes the modulus
 (`multivariable=True`, `group_reduction="gate"`) that is our `taylor_mean`, |mean a ∂ℓ/∂a|, wherever no flattening lies
