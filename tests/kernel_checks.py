@@ -125,10 +125,10 @@ def by_tiles(images: tuple[Any, ...], out: tuple[int, ...], run: Callable[..., A
     for start in range(0, count, T):
         tiles = [empty_tile(image.shape[1:], dtype) for image in images]
         for image, tile in zip(images, tiles, strict=True):
-            to_tile[dtype](np.ascontiguousarray(image).reshape(count, -1), start, tile.reshape(-1, T))
+            to_tile(np.ascontiguousarray(image).reshape(count, -1), start, tile.reshape(-1, T))
         Z = empty_tile(out, dtype)
         run(*tiles, Z)
-        from_tile[dtype](Z.reshape(-1, T), start, result)
+        from_tile(Z.reshape(-1, T), start, result)
     return result.reshape(count, *out)
 
 

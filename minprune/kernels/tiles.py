@@ -43,17 +43,22 @@ def samples_of(dtype: Any) -> int:
     return WIDE * BYTES // np.dtype(dtype).itemsize
 
 
-@compiled(lambda t: types.void(read(t, 2), INTEGER, written(t, 2)))
-def to_tile(x, start, X):
+@compiled(lambda t: types.void(read(t, 2), *(INTEGER,) * 4, written(t, 1)))
+def pack_rows(B, start, depth, columns, width, out):
+    """Write the first `depth` rows of B, columns start … start + columns, to `out`: each padded with 0 to `width`."""
+    pack(B, 0, depth, start, columns, width, out)
+
+
+def to_tile(x: Array, start: int, X: Array) -> None:
     """X[f, l] = x[start + l, f], and 0 where there is no such sample."""
-    pack(x.T, 0, X.shape[0], start, min(X.shape[1], x.shape[0] - start), X.shape[1], X.reshape(-1))
+    features, T = X.shape
+    pack_rows[x.dtype](x.T, start, features, min(T, len(x) - start), T, X.reshape(-1))
 
 
-@compiled(lambda t: types.void(read(t, 2, "C"), INTEGER, written(t, 2)))
-def from_tile(X, start, x):
-    """x[start + l, f] = X[f, l] for the samples that there are."""
-    features = X.shape[0]
-    pack(X.T, 0, min(X.shape[1], x.shape[0] - start), 0, features, features, x[start:].reshape(-1))
+def from_tile(X: Array, start: int, x: Array) -> None:
+    """x[start + l, f] = X[f, l] for the samples that there are; x is contiguous."""
+    features, T = X.shape
+    pack_rows[x.dtype](X.T, 0, min(T, len(x) - start), features, features, x[start:].reshape(-1))
 
 
 @compiled(lambda t: types.void(read(t, 5), INTEGER, written(t, 1)))

@@ -86,18 +86,17 @@ class ImagePlan:
         count = len(values[self.inputs[0]])
         inputs = {name: np.ascontiguousarray(values[name]).reshape(count, -1) for name in self.inputs}
         rows = {end: self._room(end, count) if out is None else out[end].reshape(count, -1) for end in self.ends}
-        to, back = tiles.to_tile[self.net.dtype], tiles.from_tile[self.net.dtype]
         for stage in range(len(self._stages)):
             for norm in self._norms(stage):
                 norm.look(self._held(count))
             for number, start in self._places(count):
                 held = self._tiles[number].values
                 for name, x in inputs.items() if stage == 0 else ():
-                    to(x, start, as_matrix(held[name]))
+                    tiles.to_tile(x, start, as_matrix(held[name]))
                 for call in self._forward[stage][number]:
                     call()
                 for end, x in rows.items() if stage == len(self._stages) - 1 else ():
-                    back(as_matrix(held[end]), start, x)
+                    tiles.from_tile(as_matrix(held[end]), start, x)
         return {end: x.reshape(count, *self.shapes[end]) for end, x in rows.items()}
 
     def backward(self, bars: Mapping[str, Array]) -> dict[str, Array]:
@@ -110,7 +109,6 @@ class ImagePlan:
         count = len(bars[self.ends[0]])
         self.seen = {name: self._seen_room(name, count) for name in self._gates}
         rows = {end: np.ascontiguousarray(bars[end]).reshape(count, -1) for end in self.ends if end in self.wanted}
-        to, back = tiles.to_tile[self.net.dtype], tiles.from_tile[self.net.dtype]
         for stage in range(len(self._stages))[::-1]:
             for number, start in self._places(count):
                 tile = self._tiles[number]
@@ -118,12 +116,12 @@ class ImagePlan:
                     for value in self.summed & self.wanted:
                         tile.bars[value][...] = 0
                     for end, bar in rows.items():
-                        to(bar, start, as_matrix(tile.bars[end]))
+                        tiles.to_tile(bar, start, as_matrix(tile.bars[end]))
                 for call in self._backward[stage][number]:
                     call()
                 for name, (effects, slopes) in self.seen.items():
-                    back(tile.seen[name][0], start, effects)
-                    back(tile.seen[name][1], start, slopes)
+                    tiles.from_tile(tile.seen[name][0], start, effects)
+                    tiles.from_tile(tile.seen[name][1], start, slopes)
             for norm in self._norms(stage):
                 norm.sum_up(self._held(count))
         return self.grads
