@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from math import sqrt
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .arguments import check_network
+from .backends import backend
 from .datasets.samples import as_samples, count, rows
 from .errors import DataError, DtypeError
 from .formats.npz import npz_bytes
@@ -20,6 +21,8 @@ from .reports import duration, macs, table
 from .targets import choose_loss, prepare_targets
 from .tensor import apply
 from .timing import Timing, measure
+
+WORTH_A_PLAN = 1_000  # samples
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,8 @@ def evaluate(
     shapes = {name: value.shape[1:] for name, value in net.take(rows(x, slice(1))).items()}
     loss = choose_loss(y) if loss is None else loss
     targets = prepare_targets(y, (count(x), *net.value_shapes(shapes)[net.output]), loss, net.dtype)
-    total, quality = _quality(net, x, targets, loss, batch_size, progress)
+    run = planned_run(net, shapes) if count(x) >= WORTH_A_PLAN else net
+    total, quality = _quality(run, x, targets, loss, batch_size, progress)
     return Evaluation(
         loss=total,
         **quality,
@@ -171,8 +175,29 @@ def check_sizes(**sizes: list[int]) -> None:
                 raise DataError(f"{name}: expected whole numbers of at least 1, got {value!r}")
 
 
+def planned_run(net: Graph, shapes: Mapping[str, tuple[int, ...]]) -> Callable[[Any], Array]:
+    """The network, or where the backend has a plan for all of it, that plan; whose outputs the next call overwrites.
+
+    Examples
+    --------
+    >>> from minprune.layers import Flatten
+    >>> from minprune.nn import Sequential
+    >>> planned_run(net := Sequential(Flatten()), {"input": (2, 3)}) is net
+    True
+    """
+    if backend() != "numba":
+        return net
+    from .runtime.planning import plan_network
+
+    plan = plan_network(net, net.value_shapes(shapes), "")
+    if isinstance(plan, str) or plan.ends != [net.output]:
+        return net
+    plan.load(net.arrays)
+    return lambda x: plan.forward(net.take(x))[net.output]
+
+
 def _quality(
-    net: Graph, x: Any, t: Array, loss: str, batch_size: int, progress: bool
+    run: Callable[[Any], Array], x: Any, t: Array, loss: str, batch_size: int, progress: bool
 ) -> tuple[float, dict[str, float | None]]:
     """The mean loss and what else can be said about the outputs, gone through batch by batch, summed in float64."""
     classes = _classes(t, loss)
@@ -180,7 +205,7 @@ def _quality(
     total = right = residual = variation = 0.0
     for start in track(range(0, count(x), batch_size), "evaluating", show=progress):
         batch = slice(start, start + batch_size)
-        out = net(rows(x, batch))
+        out = run(rows(x, batch))
         total += float(apply(LOSSES[loss], out, t[batch]).sum(dtype=np.float64))
         if classes is not None:
             numbers = ~np.isnan(out).any(axis=1)  # an output that is no number is never right

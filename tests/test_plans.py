@@ -12,6 +12,7 @@ from networks import EXAMPLES, inputs, networks, randomised
 
 import minprune as mp
 from minprune.errors import ShapeError, StructureError
+from minprune.evaluation import planned_run
 from minprune.layers import Training
 from minprune.models import lenet5
 from minprune.recording import with_gates
@@ -239,3 +240,33 @@ def test_without_a_plan_the_tape_scores() -> None:
         assert planned_gradients(context_of(net, data)) is None
     expected = mp.score(net, data, groups=["input"], progress=False)
     np.testing.assert_allclose(found["input"], expected["input"], rtol=1e-12)
+
+
+# Evaluation -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_plan_without_a_way_back_computes_what_the_network_does(name: str, dtype: Any) -> None:
+    net = EXAMPLES[name]()
+    if net.dtype.kind != "f" or net.input_shapes is None:
+        return
+    net = net.astype(dtype)
+    with mp.backend("numba"):
+        run = planned_run(net, net.input_shapes or {})
+    for count in (35, 3, 70):
+        x = inputs(net, n=count)
+        close(run(x), net(x), dtype, name)
+
+
+def test_a_large_evaluation_follows_a_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = lenet5((1, 16, 16), 4, widths=(6, 5, 12), rng=0)
+    rng = np.random.default_rng(0)
+    data = rng.random((1_100, 1, 16, 16), dtype=np.float32), rng.integers(0, 4, 1_100)
+    expected = mp.evaluate(net, data, runtime=(), progress=False)
+    with mp.backend("numba"):
+        found = mp.evaluate(net, data, runtime=(), progress=False)
+        monkeypatch.setattr("minprune.nn.Graph.__call__", None)
+        assert mp.evaluate(net, data, runtime=(), progress=False) == found
+    assert found.accuracy == expected.accuracy
+    assert found.loss == pytest.approx(expected.loss, rel=1e-5)

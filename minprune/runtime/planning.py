@@ -48,8 +48,8 @@ def plan_network(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str) -
         In float32 or float64.
     shapes : mapping
         Of all values; see `Graph.value_shapes`.
-    back : {"weights", "gates"}
-        Whether gradients by parameters will be asked for, or what gates see: their a and ∂ℓ/∂a.
+    back : {"", "weights", "gates"}
+        Which gradients will be asked for: none, by parameters, or what gates see, their a and ∂ℓ/∂a.
 
     Returns
     -------
