@@ -29,7 +29,7 @@ from .targets import choose_loss
 from .tensor import Tape, Tensor, apply, backward
 
 if TYPE_CHECKING:
-    from .runtime.plans import Plan
+    from .runtime.plans import NetPlan
 
 
 def loss_and_gradients(
@@ -39,7 +39,7 @@ def loss_and_gradients(
     loss: str,
     training: Training | None = None,
     soft: tuple[Distillation, Array] | None = None,
-    plan: Plan | None = None,
+    plan: NetPlan | None = None,
 ) -> tuple[float, dict[str, Array]]:
     """The mean loss of a batch, and its gradient by every parameter.
 
@@ -57,7 +57,7 @@ def loss_and_gradients(
         With it dropout and batch-norm are in training mode; without it in evaluation mode.
     soft : (Distillation, array (N, K)), optional
         What a teacher answers to these samples, and how much that counts beside the targets.
-    plan : Plan, optional
+    plan : NetPlan, optional
         Computes the layers that it knows, forwards and backwards; the tape has the others.
 
     Returns
@@ -93,8 +93,8 @@ def loss_and_gradients(
     return float(L.value), {name: grads[name] for name in net.params}
 
 
-def plan_for(net: Graph, x: Any, batch_size: int) -> Plan | str:
-    """Plan a training on such x; or why there is no plan, and the tape has all layers.
+def plan_for(net: Graph, x: Any, batch_size: int) -> NetPlan | str:
+    """NetPlan a training on such x; or why there is no plan, and the tape has all layers.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def fit(
     loss : str, optional
         By default cross-entropy for integer y, else mse.
     optimizer : SGD, Adam or AdamW, optional
-        By default Adam(1e-3).
+        By default Adam(1e-3). One of your own must not keep the gradients: the next step overwrites them.
     epochs, batch_size : int
         Passes over the data, samples per step. The last batch of an epoch may be smaller; a single sample left over
         joins the batch before it where the network has batch-norm, which can do nothing with one.

@@ -19,7 +19,7 @@ from minprune.ops.conv import conv
 from minprune.runtime.folding import folded
 from minprune.runtime.images import ImagePlan
 from minprune.runtime.planning import plan_images, plan_network
-from minprune.runtime.plans import Plan
+from minprune.runtime.plans import NetPlan
 from minprune.runtime.steps import ImageTiles
 from minprune.tensor import Tape, backward
 from minprune.train import loss_and_gradients, plan_for
@@ -152,7 +152,7 @@ def test_gradients_by_a_plan_are_those_of_the_tape_whatever_the_loss() -> None:
     x, t = rng.standard_normal((20, 1, 16, 16)), rng.standard_normal((20, 10))
     with mp.backend("numba"):
         plan = plan_for(net, x, 20)
-    assert isinstance(plan, Plan)
+    assert isinstance(plan, NetPlan)
     assert plan.ends == ["dense2"]
     for loss in ("mse", "half_squared_error"):
         expected = loss_and_gradients(net, x, t, loss)
@@ -169,7 +169,7 @@ def test_dropout_and_batch_norm_behind_the_planned_layers_train_as_on_the_tape()
     x, t = np.random.default_rng(0).standard_normal((18, 1, 4, 4)), np.arange(18) % 5
     with mp.backend("numba"):
         whole = plan_network(nets[1], nets[1].value_shapes({"input": (1, 4, 4)}), "weights")
-    assert isinstance(whole, Plan)
+    assert isinstance(whole, NetPlan)
     assert whole.ends == ["batchnorm1"]
     found = [
         loss_and_gradients(net, x, t, "cross_entropy", Training(np.random.default_rng(3)), plan=plan)

@@ -8,6 +8,8 @@ Everything behind it is left to whoever uses the plan: to a `Program`, or to the
 
 Without a way back one tile serves all samples. With it every tile has its own, but for what only a max-pool reads, and
 for the gradients, which all tiles share. That is most of the memory: in LeNet-5, 11,520 of 18,400 numbers a sample.
+Batch-norm in training needs the statistics of all samples: where it begins, all tiles must have come so far (a stage),
+and gradients wait there too, so that every tile has its own.
 """
 
 from __future__ import annotations
@@ -57,18 +59,17 @@ class ImagePlan:
         self.grads = {
             name: np.zeros_like(net.params[name])
             for part in parts
-            for name in (f"{part.name}.{short}" for short in ("W", "b", "gamma", "beta"))
+            for name in (f"{part.name}.{short}" for short in net.nodes[part.name].layer.param_shapes())
             if back == "weights" and name in net.params
         }
         self._gates = [part.target for part in parts if isinstance(part, TileGate)]
         self._shared: dict[str, Array] = {}  # by all tiles
         self._bars: dict[str, Array] = {}
+        self._spare: dict[str, Array] = {}  # what a call needs until it is done
         self._tiles: list[Tile] = []
         self._stages = staged(parts)
-        self._forward: list[list[list[Call]]] = []  # by stage, tile and part
-        self._backward: list[list[list[Call]]] = []
-        self._forward += [[] for _ in self._stages]
-        self._backward += [[] for _ in self._stages]
+        self._forward: list[list[list[Call]]] = [[] for _ in self._stages]  # by stage, tile and part
+        self._backward: list[list[list[Call]]] = [[] for _ in self._stages]
         self._rows: dict[str, Array] = {}
         self.seen: dict[str, tuple[Array, Array]] = {}  # by gates: their effects and slopes, (N, C)
 
@@ -106,7 +107,7 @@ class ImagePlan:
         """
         for grad in self.grads.values():
             grad[...] = 0
-        count = len(bars[self.ends[0]])
+        count = len(next(iter(bars.values())))
         self.seen = {name: self._seen_room(name, count) for name in self._gates}
         rows = {end: np.ascontiguousarray(bars[end]).reshape(count, -1) for end in self.ends if end in self.wanted}
         for stage in range(len(self._stages))[::-1]:
@@ -164,7 +165,7 @@ class ImagePlan:
         """Buffers and bound calls for further samples."""
         forgotten, first, several = self._forgotten(), not self._tiles, len(self._stages) > 1
         bars = {} if several else self._bars  # a gradient may have to wait until all tiles are through a stage
-        tile = Tile({name: self._buffer(name) for name in self.inputs}, {}, bars, self.grads)
+        tile = Tile({name: self._buffer(name) for name in self.inputs}, {}, bars, self.grads, spare=self._spare)
         for part in self.parts:
             value, source = part.target, part.sources[0]
             if isinstance(part, TileGate):
@@ -181,9 +182,14 @@ class ImagePlan:
         self._tiles.append(tile)
         for stage, parts in enumerate(self._stages):
             self._forward[stage].append([part.forward(tile) for part in parts])
-            passed = [part for part in parts[::-1] if part.target in self.wanted]
+            passed = [part for part in parts[::-1] if self._goes_back(part)]
             behind = [self._bound_back(norm, tile, norm.on_backward) for norm in self._norms_behind(stage)]
             self._backward[stage].append(behind + [self._bound_back(part, tile, part.backward) for part in passed])
+
+    def _goes_back(self, part: Part) -> bool:
+        """Whether a part has anything to do on the way back: a source by which a gradient is wanted, weights, a gate."""
+        own = isinstance(part, TileGate) or any(name.startswith(f"{part.name}.") for name in self.grads)
+        return part.target in self.wanted and (bool(part.inner) or own)
 
     def _norms_behind(self, stage: int) -> list[Norm]:
         """The norms of the next stage by whose sources a gradient is wanted: it is computed when they are summed up."""
@@ -197,14 +203,17 @@ class ImagePlan:
         if not self.back:
             return set()
         pools = {part.sources[0] for part in self.parts if isinstance(part, Largest) and part.relu}
-        return pools - set(self.ends)
+        return pools
 
     def _bound_back(self, part: Part, tile: Tile, bind: Callable[[Tile], Call]) -> Call:
         """A part's backward call; where a value is read in several places, what comes from each is added."""
         several = [source for source in part.inner if source in self.summed]
         if isinstance(part, Norm) and bind == part.backward:
             several = []  # that is to come
-        scratch = {source: self._buffer(source) for source in several}
+        for source in several:
+            if source not in self._spare:
+                self._spare[source] = self._buffer(source)
+        scratch = {source: self._spare[source] for source in several}
         if not several:
             return bind(tile)
         call = bind(replace(tile, bars={**tile.bars, **scratch}))

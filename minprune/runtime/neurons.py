@@ -12,6 +12,7 @@ from math import prod
 
 import numpy as np
 
+from ..errors import ShapeError
 from ..kernels.dense import takes_affine, takes_grad_W, takes_grad_x
 from ..kernels.elementwise import relu_back
 from ..kernels.gemm import DEPTH, NOTHING, WIDTH, gemm
@@ -181,7 +182,10 @@ class AnyRows(RowsPart):
         watched = [tape.watch(rows.values[source]) for source in self.sources]
         own = {short: tape.watch(self.arrays[f"{self.name}.{short}"]) for short in self.params}
         kept = {short: self.arrays[f"{self.name}.{short}"] for short in self.buffers}
-        y = self.layer.forward({**own, **kept}, *watched, training=rows.training)
+        try:
+            y = self.layer.forward({**own, **kept}, *watched, training=rows.training)
+        except ShapeError as error:
+            raise ShapeError(f"{self.name}: {error}") from None
         self._run = watched, own, y
         rows.values[self.target][...] = y.value
 

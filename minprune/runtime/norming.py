@@ -19,13 +19,15 @@ from .tile import Call, Part, Tile, by_places
 class Norm(Part):
     """A batch-norm in training, and the ReLU behind it. Its statistics are those of all tiles: it begins a stage.
 
-    `open` is what it is in `Filters`.
+    In this order: `look` at all tiles for mean and variance; `forward`, tile by tile; on the way back `backward`, tile by
+    tile, which only adds up Σ g and Σ g x̂; `sum_up`, when all tiles have been there; and `on_backward`, tile by tile,
+    which computes the gradient by the source. `stops` is what it is in `Filters`.
     """
 
     def __init__(self, name: str, node: Any, target: str, shape: Sizes, dtype: Any) -> None:
         super().__init__(name, node.inputs, target)
         self.layer: BatchNorm = node.layer
-        self.relu, self.open = target != name, target != name
+        self.relu, self.stops = target != name, target != name
         self.places = prod(shape[1:])
         self.mean, self.inverse, self.scale, self.mean_g, self.mean_gx = np.zeros((5, shape[0]), dtype)
         self.slopes, self.products = np.zeros((2, shape[0]))
@@ -39,7 +41,9 @@ class Norm(Part):
         count = self.places * sum(tile.count for tile in held)
         if count < 2:
             raise ShapeError(f"{self.name}: expected at least 2 entries per channel to normalise in training, got 1")
-        self.mean[...] = self._moment(held, np.zeros_like(self.mean), False) / count
+        self.slopes[...], self.products[...] = 0, 0  # an interrupted way back leaves something
+        some = held[0].values[self.sources[0]][:, 0, 0, 0].copy()  # near the mean: differences are small numbers
+        self.mean[...] = some + self._moment(held, some, False) / count
         var = (self._moment(held, self.mean, True) / count).astype(self.mean.dtype)
         self.inverse[...] = 1 / np.sqrt(var + float(self.layer.epsilon))
         self.scale[...] = self.gamma * self.inverse
@@ -64,7 +68,7 @@ class Norm(Part):
         stop, kernel = tiles.stop_at_zero[X.dtype], norms.add_slopes[X.dtype]
 
         def call() -> None:
-            if self.open:
+            if self.stops:
                 stop(Z.reshape(-1), G.reshape(-1))
             kernel(G, X, self.mean, self.inverse, self.slopes, self.products)
 
@@ -75,7 +79,6 @@ class Norm(Part):
         count = self.places * sum(tile.count for tile in held)
         held[0].grads[f"{self.name}.gamma"][...], held[0].grads[f"{self.name}.beta"][...] = self.products, self.slopes
         self.mean_g[...], self.mean_gx[...] = self.slopes / count, self.products / count
-        self.slopes[...], self.products[...] = 0, 0
 
     def on_backward(self, tile: Tile) -> Call:
         """A call that computes the gradient by the source, after that."""

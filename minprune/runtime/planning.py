@@ -11,21 +11,30 @@ from ..backends import backend
 from ..kernels.gemm import NOTHING
 from ..kernels.maxima import NOWHERE
 from ..layers import (
+    ELU,
+    GELU,
     Add,
     AvgPool2d,
     BatchNorm,
+    Clip,
     Conv2d,
     Dense,
     Dropout,
+    Erf,
     Flatten,
     Gate,
     GlobalAvgPool2d,
+    HardSigmoid,
     Identity,
     Join,
+    LeakyReLU,
     MaxPool2d,
-    Pad,
+    Multiply,
     PReLU,
     ReLU,
+    Sigmoid,
+    Softplus,
+    Tanh,
 )
 from ..nn import Graph
 from ..wiring import Node
@@ -34,13 +43,19 @@ from .kept import KeptFilters
 from .neurons import AnyRows, Neurons, RowsPart, Through
 from .norming import Norm
 from .passing import AnyLayer, Same, TileGate, is_open
-from .plans import Plan
+from .plans import NetPlan
 from .tile import Part
 from .windows import Filters, Largest, Means
 
+# Layers of images that may run on a tile as if it were one large image: no entry meets one of another place or sample.
+ENTRYWISE = (
+    *(ReLU, LeakyReLU, Sigmoid, Tanh, Identity, Clip, HardSigmoid, ELU, GELU, Erf, Softplus),
+    *(BatchNorm, PReLU, Add, Multiply, Join),
+)
 
-def plan_network(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str) -> Plan | str:
-    """Plan a network as far as its layers are known.
+
+def plan_network(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str) -> NetPlan | str:
+    """NetPlan a network as far as its layers are known.
 
     Parameters
     ----------
@@ -53,7 +68,7 @@ def plan_network(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str) -
 
     Returns
     -------
-    Plan or str
+    NetPlan or str
         Or why there is none.
 
     Examples
@@ -75,7 +90,7 @@ def plan_network(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str) -
     parts = _rows_parts(net, shapes, plan, back)
     if plan is None and not any(isinstance(part, Neurons) for part in parts):
         return "no layer is known"
-    return Plan(net, plan, parts, shapes, back)
+    return NetPlan(net, plan, parts, shapes, back)
 
 
 def _rows_parts(
@@ -85,14 +100,21 @@ def _rows_parts(
     readers = Counter(source for node in net.nodes.values() for source in node.inputs)
     inside: dict[str, RowsPart] = {}
     done = set() if images is None else images.inside
-    there = {name for name in net.inputs if len(shapes[name]) == 1} | set(images.ends if images else ())
+    there = set(net.inputs) | set(images.ends if images else ())
+    draws = True  # a dropout that is left to the tape draws after all planned ones: those behind it wait, too
     for name, node in net.nodes.items():
-        if name in done or not all(source in there for source in node.inputs):
+        if name in done:
+            continue
+        dropout = isinstance(node.layer, Dropout)
+        if not all(source in there for source in node.inputs) or (dropout and not draws):
+            draws = draws and not dropout
             continue
         made = _rows_part(net, name, node, shapes, inside, readers, back)
         if made is not None:
             inside[made.target] = made
             there.add(name)
+        elif dropout:
+            draws = False
     return list(inside.values())
 
 
@@ -131,7 +153,7 @@ def _any_rows(net: Graph, name: str, node: Node, shapes: Mapping[str, Any]) -> A
 
 
 def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str = "") -> ImagePlan | str:
-    """Plan the layers that work on images, from the inputs as far as they go.
+    """NetPlan the layers that work on images, from the inputs as far as they go.
 
     Parameters
     ----------
@@ -210,7 +232,7 @@ def _part(
     if isinstance(layer, MaxPool2d) and prod(layer.kernel) < NOWHERE:
         clipped = isinstance(before, Filters | Norm) and before.relu and readers[source] == 1 and source != net.output
         if clipped and isinstance(before, Filters | Norm):
-            before.open = False
+            before.stops = False
         return Largest(name, node, clipped, shape, out)
     if back == "gates" and is_open(net, name):
         return TileGate(name, node)
@@ -226,10 +248,8 @@ def _any_layer(net: Graph, name: str, node: Node, shapes: Mapping[str, tuple[int
     """A layer that runs as the network has it: entry by entry, or values added or joined."""
     layer = node.layer
     own = {short: net.arrays[f"{name}.{short}"] for short in net.array_names[name]}
-    if isinstance(layer, Dropout | Pad) or (own and (back == "weights" or not isinstance(layer, BatchNorm | PReLU))):
-        return None
     places = {shapes[value][1:] for value in (*node.inputs, name)}
-    if layer.flow not in ("same", "add", "join") or len(places) > 1:
+    if not isinstance(layer, ENTRYWISE) or len(places) > 1 or (own and back == "weights"):
         return None
     if not isinstance(layer, Join) and len({shapes[value] for value in (*node.inputs, name)}) > 1:
         return None

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..errors import ShapeError
 from ..kernels.layout import aligned
 from ..layers import BatchNorm, Dropout, Training
 from ..nn import Graph
@@ -26,7 +27,7 @@ from .neurons import Rows, RowsPart, Through
 from .passing import wanted
 
 
-class Plan:
+class NetPlan:
     """The planned part of a network: see `minprune.runtime.planning.plan_network`.
 
     Attributes
@@ -83,8 +84,17 @@ class Plan:
         )
 
     def forward(self, values: Mapping[str, Array], training: Training | None = None) -> dict[str, Array]:
-        """From the inputs (N, …) to the ends (N, …); these are overwritten by the next call."""
+        """From the inputs (N, …) to the ends (N, …); these are overwritten by the next call.
+
+        Raises
+        ------
+        ShapeError
+            For samples of another shape than the plan was made for.
+        """
         self._rows.training = training
+        for name, value in values.items():
+            if value.shape[1:] != self.shapes[name]:
+                raise ShapeError(f"{name}: planned for {('N', *self.shapes[name])}, got {value.shape}")
         self._fit(len(next(iter(values.values()))))
         held = self._rows.values
         for name in self.inputs:
@@ -137,8 +147,9 @@ class Plan:
     def _room(self, value: str, count: int) -> tuple[Array, Array | None]:
         held = self._buffers.get(value)
         if held is None or len(held[0]) < count:
-            made = [aligned((count, *self.shapes[value]), self.net.dtype) for _ in range(2)]
-            held = self._buffers[value] = made[0], made[1] if value in self._rows.wanted else None
+            shape, dtype = (count, *self.shapes[value]), self.net.dtype
+            bar = aligned(shape, dtype) if value in self._rows.wanted else None
+            held = self._buffers[value] = aligned(shape, dtype), bar
         return held
 
     def _alias(self, part: Through, count: int) -> None:

@@ -31,6 +31,8 @@ class Tile:
         Gradients by values, and by parameters, which all tiles share.
     seen : dict
         What gates saw: Σ a g and Σ g over places, (C, T) each.
+    spare : dict
+        Room that a call needs until it is done, which all tiles share.
     valid : list of int
         How many samples there are, which are the first: the only entry.
     """
@@ -40,6 +42,7 @@ class Tile:
     bars: dict[str, Array]
     grads: dict[str, Array] = field(default_factory=dict)
     seen: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+    spare: dict[str, Array] = field(default_factory=dict)
     valid: list[int] = field(default_factory=lambda: [0])
 
     @property

@@ -58,13 +58,13 @@ class Blocks:
 class Filters(Part):
     """A convolution, and the ReLU behind it.
 
-    `open` tells whether that ReLU must still be seen to when the gradient comes: a max-pool has done it already.
+    `stops` tells whether that ReLU must still be seen to when the gradient comes: a max-pool has done it already.
     """
 
     def __init__(self, name: str, node: Any, target: str, shape: Sizes, out: Sizes, dtype: Any) -> None:
         super().__init__(name, node.inputs, target)
         layer: Conv2d = node.layer
-        self.relu, self.open = target != name, target != name
+        self.relu, self.stops = target != name, target != name
         self.windows = Windows(shape[1:], out[1:], (layer.kernel, layer.stride, layer.padding, layer.dilation))
         self.groups, self.channels = layer.groups, shape[0]
         self.filters, self.width = layer.outputs // layer.groups, layer.inputs // layer.groups
@@ -94,7 +94,7 @@ class Filters(Part):
             by_x = self.turned.bind(G, self.windows.backward, NOTHING[G.dtype], False, tile.bars[self.sources[0]])
 
         def call() -> None:
-            if self.open:
+            if self.stops:
                 stop(*flat)
             if by_W is not None:
                 by_W()
@@ -117,8 +117,11 @@ class Filters(Part):
         if not any(w.padding):
             return lambda: kernel(G, X, shape, shifts, at, D, d)
         (down, along), (rows, columns) = w.padding, w.size
-        padded = aligned((self.channels, rows + 2 * down, columns + 2 * along, T), dtype)
-        padded[...] = 0
+        key = f"{self.name} with its padding"
+        if key not in tile.spare:
+            tile.spare[key] = aligned((self.channels, rows + 2 * down, columns + 2 * along, T), dtype)
+            tile.spare[key][...] = 0
+        padded = tile.spare[key]
         middle = padded[:, down : down + rows, along : along + columns]
 
         def call() -> None:

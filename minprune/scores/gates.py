@@ -30,7 +30,7 @@ from .base import Context, Criterion, Terms, Vector
 from .effects import SUMS, effect_sums
 
 if TYPE_CHECKING:
-    from ..runtime.plans import Plan
+    from ..runtime.plans import NetPlan
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def planned_gradients(context: Context) -> Iterator[dict[str, GateGradients | Ga
 
 
 def _walk(
-    context: Context, gated: Graph, gates: Mapping[str, str], plan: Plan
+    context: Context, gated: Graph, gates: Mapping[str, str], plan: NetPlan
 ) -> Iterator[dict[str, GateGradients | GateSums]]:
     """Run a plan over all samples."""
     count = -(-context.count // context.batch_size)
@@ -173,7 +173,7 @@ def _walk(
         yield {group.name: _seen(plan, group, gates) for group in context.groups}
 
 
-def _seen(plan: Plan, group: NeuronGroup, gates: Mapping[str, str]) -> GateGradients | GateSums:
+def _seen(plan: NetPlan, group: NeuronGroup, gates: Mapping[str, str]) -> GateGradients | GateSums:
     """What the gates of a group have seen."""
     found = [(read, *plan.seen(gates[read.value])) for read in group.reads]
     if all(what == "places" for _, what, _, _ in found):
@@ -193,13 +193,20 @@ def sample_mean(context: Context, batches: Iterable[Mapping[str, Array]]) -> dic
 
 
 class GateCriterion(Criterion):
-    """A criterion of the form ``finish(mean over samples of sample(gradients))``."""
+    """A criterion of the form ``finish(mean over samples of sample(gradients))``.
+
+    `sample` may look at ``gradients.effect`` and ``gradients.slope``; where it needs ``gradients.places``, the criterion
+    says so (``by_place = True``), and no plan is followed, which keeps only sums over places.
+    """
 
     needs = ("data", "labels", "gradient")
     moment: ClassVar[str] = ""  # which of `effects.SUMS` adds up what `sample` tells, or "-" and one for its opposite
 
+    by_place: ClassVar[bool] = False  # whether `sample` looks at `places`; else at `effect` and `slope` alone
+
     def __init_subclass__(cls) -> None:
-        if "sample" in vars(cls) and "moment" not in vars(cls):
+        first = next(base for base in cls.__mro__ if {"sample", "moment"} & set(vars(base)))
+        if "moment" not in vars(first):
             cls.moment = ""  # another `sample`, another sum
 
     def sample(self, gradients: GateGradients | GateSums) -> Array:
@@ -222,7 +229,8 @@ class GateCriterion(Criterion):
     def score(self, context: Context) -> dict[str, Vector]:
         """Average over all samples."""
         totals = {group.name: np.zeros(group.size) for group in context.groups}
-        for batch in planned_gradients(context) or gate_gradients(context):
+        planned = None if self.by_place else planned_gradients(context)
+        for batch in planned or gate_gradients(context):
             for name, gradients in batch.items():
                 totals[name] += self.total(gradients)
         return {name: self.finish(total / context.count) for name, total in totals.items()}
