@@ -24,7 +24,7 @@ from minprune.scores.taylor import Taylor
 from minprune.tensor import Tape, backward
 from minprune.train import loss_and_gradients, plan_for
 
-UNPLANNED = ("squeezed and excited", "flattened channels last")
+UNPLANNED = ("constants", "attention, powers")
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 MOMENTS = [name for name, criterion in CRITERIA.items() if issubclass(criterion, GateCriterion)]
 

@@ -187,7 +187,7 @@ class ImagePlan:
             self._backward[stage].append(behind + [self._bound_back(part, tile, part.backward) for part in passed])
 
     def _goes_back(self, part: Part) -> bool:
-        """Whether a part has anything to do on the way back: a source by which a gradient is wanted, weights, a gate."""
+        """Whether a part has anything to do on the way back: a wanted source, weights, a gate."""
         own = isinstance(part, TileGate) or any(name.startswith(f"{part.name}.") for name in self.grads)
         return part.target in self.wanted and (bool(part.inner) or own)
 
@@ -202,8 +202,7 @@ class ImagePlan:
         """The values that the way back does not look at."""
         if not self.back:
             return set()
-        pools = {part.sources[0] for part in self.parts if isinstance(part, Largest) and part.relu}
-        return pools
+        return {part.sources[0] for part in self.parts if isinstance(part, Largest) and part.relu}
 
     def _bound_back(self, part: Part, tile: Tile, bind: Callable[[Tile], Call]) -> Call:
         """A part's backward call; where a value is read in several places, what comes from each is added."""

@@ -19,9 +19,9 @@ from .tile import Call, Part, Tile, by_places
 class Norm(Part):
     """A batch-norm in training, and the ReLU behind it. Its statistics are those of all tiles: it begins a stage.
 
-    In this order: `look` at all tiles for mean and variance; `forward`, tile by tile; on the way back `backward`, tile by
-    tile, which only adds up Σ g and Σ g x̂; `sum_up`, when all tiles have been there; and `on_backward`, tile by tile,
-    which computes the gradient by the source. `stops` is what it is in `Filters`.
+    In this order: `look` at all tiles for mean and variance; `forward`, tile by tile; on the way back `backward`, tile
+    by tile, which only adds up Σ g and Σ g x̂; `sum_up`, when all tiles have been there; and `on_backward`, tile by
+    tile, which computes the gradient by the source. `stops` is what it is in `Filters`.
     """
 
     def __init__(self, name: str, node: Any, target: str, shape: Sizes, dtype: Any) -> None:

@@ -195,8 +195,8 @@ def sample_mean(context: Context, batches: Iterable[Mapping[str, Array]]) -> dic
 class GateCriterion(Criterion):
     """A criterion of the form ``finish(mean over samples of sample(gradients))``.
 
-    `sample` may look at ``gradients.effect`` and ``gradients.slope``; where it needs ``gradients.places``, the criterion
-    says so (``by_place = True``), and no plan is followed, which keeps only sums over places.
+    `sample` may look at ``gradients.effect`` and ``gradients.slope``; where it needs ``gradients.places``, the
+    criterion says so (``by_place = True``), and no plan is followed, which keeps only sums over places.
     """
 
     needs = ("data", "labels", "gradient")
