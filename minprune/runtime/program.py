@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from math import prod
@@ -86,11 +86,15 @@ class Program:
             return out
         starts = range(0, count, self.chunk)
         if self.threads > 1 and self.seconds * count / self.batch_size > WORTH_IT:
-            list(self._executor().map(lambda start: self._run(values, start, out), starts))
+            shares = [starts[k :: self.threads] for k in range(self.threads)]  # to hand over a chunk takes 30 µs
+            list(self._executor().map(lambda share: self._run_all(values, share, out), shares))
         else:
-            for start in starts:
-                self._run(values, start, out)
+            self._run_all(values, starts, out)
         return out
+
+    def _run_all(self, values: dict[str, Array], starts: Iterable[int], out: Array) -> None:
+        for start in starts:
+            self._run(values, start, out)
 
     def _taken(self, *xs: Any) -> dict[str, Array]:
         """The inputs, checked; a single array that fits as it is takes the short way."""
