@@ -8,6 +8,8 @@
 # code goes wrong.
 
 # %%
+from pathlib import Path
+
 import numpy as np
 
 import minprune as mp
@@ -234,6 +236,67 @@ before, after = (mp.evaluate(n, two, runtime=(), progress=False).accuracy for n 
 print({group: 24 - len(gone) for group, gone in plan.drop.items()}, f"accuracy {before:.3f} → {after:.3f}")
 assert len(plan) == 24
 assert after > before - 0.08
+
+# %% [markdown]
+# ## A network from Keras
+#
+# It comes through a file: Keras writes ONNX, and `mp.load` reads it (`pip install ".[onnx]"`). So was the file in
+# `models/` made, with Keras 3.15 (what its exporter notes about the machine was taken out):
+#
+# ```python
+# model = keras.Sequential([
+#     keras.Input((8, 8, 1)),
+#     keras.layers.Conv2D(12, 3, padding="same", activation="relu"),
+#     keras.layers.BatchNormalization(),
+#     keras.layers.MaxPooling2D(2),
+#     keras.layers.Conv2D(16, 3, activation="relu"),
+#     keras.layers.Flatten(),
+#     keras.layers.Dense(10),
+# ])
+# model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+# model.fit(images, labels, epochs=30, batch_size=32)
+# model.export("keras_digits.onnx", format="onnx")
+# ```
+
+# %%
+beside = Path(__file__).parent if "__file__" in globals() else Path(mp.__file__).parents[1] / "tutorials"
+from_keras = mp.load(beside / "models" / "keras_digits.onnx")
+print(from_keras.summary())
+channels_last = mp.data.Dataset(
+    *(mp.data.Samples(part.x.transpose(0, 2, 3, 1), part.y) for part in (digits.train, digits.valid, digits.test))
+)
+logits = from_keras(channels_last.test.x[:1])[0]
+print("logits of the first test image:", logits.round(4))
+in_keras = [-10.0643, 10.3862, -3.7589, -3.8481, 0.6156, -6.0515, -2.764, -3.4234, 1.0881, -9.3811]
+assert np.allclose(logits, in_keras, atol=1e-4)
+
+# %% [markdown]
+# The logits are those that Keras gave. Two things are to be seen in the table. The batch-norm has become a
+# subtraction, a product and a sum: they are carried along like one. And Keras has its channels last, (8, 8, 1), so the
+# file turns the images round, and back again before `Flatten`. **Predict**: filter 0 of the second convolution makes
+# one channel of 2 × 2. Which four of the 64 columns of the last layer read it?
+
+# %%
+(reader,) = (piece for piece in from_keras.neurons["/Add_2_output_0"].consumed if piece.array.endswith(".W"))
+print(reader.array, reader.positions(0))
+assert reader.positions(0).tolist() == [0, 16, 32, 48]
+
+# %% [markdown]
+# Not 0, 1, 2, 3, as they would be with the channels first. From here on it is a network like any other, and goes back
+# into a file with the same names, inputs and outputs.
+
+# %%
+scores = mp.score(from_keras, channels_last, "taylor", progress=False)
+smaller = mp.remove(from_keras, mp.decide(scores, mp.PerLayer(0.25)), repair="least_squares", data=channels_last)
+before, after = (mp.evaluate(n, channels_last, runtime=()) for n in (from_keras, smaller))
+print(f"accuracy {before.accuracy:.3f} → {after.accuracy:.3f}, parameters {before.params:,} → {after.params:,}")
+print(smaller.certificate)
+(folder := Path("minprune-tutorials")).mkdir(exist_ok=True)
+mp.save(smaller, folder / "keras_smaller.onnx")
+assert smaller.certificate.ok
+assert round(before.accuracy, 4) == 0.9778
+assert after.accuracy > 0.95
+assert after.params == 1564
 
 # %% [markdown]
 # ## What you can do now
