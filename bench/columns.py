@@ -11,6 +11,7 @@ where that is faster, takes as a multiple of `columns`: what a program gains by 
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from time import perf_counter
 from typing import Any
 
@@ -33,17 +34,15 @@ PEERS = ("rows", "CSR", "NumPy", "scipy CSR", "scipy CSC", "PyTorch")
 def peers(W: Any, x: Any, b: Any) -> dict[str, Any]:
     """Calls of other libraries for W x."""
     found: dict[str, Any] = {"NumPy": lambda: W @ x[0]}
-    try:
+    if find_spec("scipy"):
         from scipy.sparse import csc_matrix, csr_matrix
 
         by_rows, by_cols = csr_matrix(W), csc_matrix(W)
         found |= {"scipy CSR": lambda: by_rows @ x[0], "scipy CSC": lambda: by_cols @ x[0]}
-    except ImportError:
-        pass
-    try:
-        import torch
-    except ImportError:
+    if not find_spec("torch"):
         return found
+    import torch
+
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     given = [torch.from_numpy(array) for array in (x, W, b)]

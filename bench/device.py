@@ -25,6 +25,7 @@ from side_by_side import cannot, keep, start
 
 import minprune as mp
 from minprune.errors import MinpruneError
+from minprune.gradients import loss_and_gradients
 from minprune.kernels.cuda import Program, conv, devices, gemm, to_device, to_host
 from minprune.models import lenet5, mlp
 from minprune.ops.affine import affine
@@ -33,7 +34,6 @@ from minprune.optim import OptimizerState
 from minprune.progress import bar
 from minprune.reports import duration, table
 from minprune.timing import Race, ratio_of
-from minprune.train import loss_and_gradients
 
 PAIRS = 15
 Call = Callable[[], Any]

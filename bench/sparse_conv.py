@@ -22,6 +22,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from peers import torch_call
 from side_by_side import keep, ratio, spread, start, take_turns
 
 import minprune as mp
@@ -156,39 +157,13 @@ def network(share: float, rounds: int) -> dict[str, Any]:
     out = np.empty((len(x), 10), FLOAT)
     assert np.allclose(programs["masked"](x), masked(x), atol=1e-4)
     calls: dict[str, Any] = {name: lambda made=made: made(x, out=out) for name, made in programs.items()}
-    try:
-        import torch
-    except ImportError:
-        pass
-    else:
-        module = torch_lenet(masked).to(memory_format=torch.channels_last)
-        given = torch.from_numpy(x).contiguous(memory_format=torch.channels_last)
-        assert np.allclose(module(given).numpy(), masked(x), atol=1e-4)
-        calls["PyTorch"] = lambda: module(given)
+    if (peer := torch_call(masked, x)) is not None:
+        assert np.allclose(peer().numpy(), masked(x), atol=1e-4)
+        calls["PyTorch"] = peer
     times = take_turns(calls, rounds)
     seconds = {name: min(values) for name, values in times.items()}
     ratios = {name: ratio(times, name, "masked") for name in times if name != "masked"}
     return {"network": "LeNet-5", "batch": len(x), "zeros": share, "seconds": seconds, "ratios": ratios}
-
-
-def torch_lenet(net: mp.Graph) -> Any:
-    """The same network in PyTorch."""
-    import torch
-
-    nn, made = torch.nn, []
-    for name in net.nodes:
-        W, b = (net.params.get(f"{name}.{short}") for short in "Wb")
-        if name.startswith("conv"):
-            made.append(nn.Conv2d(W.shape[1], W.shape[0], W.shape[2:]))
-        elif name.startswith("dense"):
-            made.append(nn.Linear(W.shape[1], W.shape[0]))
-        else:
-            made.append(
-                {"relu": nn.ReLU(), "maxpool": nn.MaxPool2d(2), "flatten": nn.Flatten()}[name.rstrip("0123456789")]
-            )
-        if W is not None:
-            made[-1].weight.data, made[-1].bias.data = torch.from_numpy(W), torch.from_numpy(b)
-    return nn.Sequential(*made).eval()
 
 
 def main() -> None:

@@ -24,12 +24,12 @@ from side_by_side import compared, keep, spread, start
 
 import minprune as mp
 from minprune.errors import MinpruneError
+from minprune.gradients import loss_and_gradients, plan_for
 from minprune.kernels.machine import machine
 from minprune.layers import Training
 from minprune.models import lenet5, mlp
 from minprune.optim import OptimizerState
 from minprune.reports import duration, table
-from minprune.train import loss_and_gradients, plan_for
 
 BATCH = 128
 

@@ -21,6 +21,7 @@ from op_cases import Case as OpCase
 import minprune as mp
 from minprune import backends
 from minprune.errors import DataError, DtypeError, ShapeError, StructureError
+from minprune.gradients import loss_and_gradients
 from minprune.kernels.cuda import (
     Program,
     calls,
@@ -46,7 +47,7 @@ from minprune.ops import AvgPool, MaxPool, run
 from minprune.ops.affine import affine
 from minprune.ops.conv import conv as conv_reference
 from minprune.optim import OptimizerState
-from minprune.train import hide_masked, loss_and_gradients
+from minprune.train import hide_masked
 
 # The simulator's threads are Python's, and wait for each other all the time: with the usual 5 ms they mostly wait.
 sys.setswitchinterval(1e-5)

@@ -14,9 +14,9 @@ from minprune.datasets.samples import Dataset, Samples
 from minprune.distillation import Distillation, taught
 from minprune.errors import DataError, ShapeError, StructureError
 from minprune.gradcheck import check_op
+from minprune.gradients import loss_and_gradients
 from minprune.ops import KLDivergence
 from minprune.tensor import Tape, apply, backward
-from minprune.train import loss_and_gradients
 
 RNG = np.random.default_rng(3)
 X = RNG.standard_normal((40, 6))

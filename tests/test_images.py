@@ -13,6 +13,7 @@ from kernel_checks import ON_TILES, all_cases, check, conv_on_tiles
 from networks import EXAMPLES, inputs, networks, randomised
 
 import minprune as mp
+from minprune.gradients import loss_and_gradients, plan_for
 from minprune.layers import Conv1d, Training
 from minprune.models import lenet5
 from minprune.ops.conv import conv
@@ -22,7 +23,6 @@ from minprune.runtime.planning import plan_images, plan_network
 from minprune.runtime.plans import NetPlan
 from minprune.runtime.steps import ImageTiles
 from minprune.tensor import Tape, backward
-from minprune.train import loss_and_gradients, plan_for
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

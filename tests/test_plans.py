@@ -13,6 +13,7 @@ from networks import EXAMPLES, inputs, networks, randomised
 import minprune as mp
 from minprune.errors import ShapeError, StructureError
 from minprune.evaluation import planned_run
+from minprune.gradients import loss_and_gradients, plan_for
 from minprune.layers import Training
 from minprune.models import lenet5
 from minprune.recording import with_gates
@@ -22,7 +23,6 @@ from minprune.scores import CRITERIA, Context
 from minprune.scores.gates import GateCriterion, planned_gradients
 from minprune.scores.taylor import Taylor
 from minprune.tensor import Tape, backward
-from minprune.train import loss_and_gradients, plan_for
 
 UNPLANNED = ("constants", "attention, powers")
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))

@@ -15,9 +15,10 @@ import torch
 import minprune as mp
 from minprune.datasets.samples import Dataset, Samples
 from minprune.errors import DataError, DtypeError, ShapeError, StructureError, TrainingError
+from minprune.gradients import loss_and_gradients
 from minprune.layers import Training
 from minprune.optim import OptimizerState
-from minprune.train import fit, loss_and_gradients
+from minprune.train import fit
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((60, 6)).astype(np.float32)

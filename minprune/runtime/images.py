@@ -28,7 +28,7 @@ from ..nn import Graph
 from ..ops import Array
 from .norming import Norm
 from .passing import TileGate, wanted
-from .tile import Call, Part, Tile, as_matrix
+from .tile import Call, Part, Shapes, Tile, as_matrix
 from .windows import Largest
 
 
@@ -43,7 +43,7 @@ class ImagePlan:
         The values that leave this part of the network.
     """
 
-    def __init__(self, net: Graph, parts: list[Part], shapes: Mapping[str, tuple[int, ...]], back: str = "") -> None:
+    def __init__(self, net: Graph, parts: list[Part], shapes: Shapes, back: str = "") -> None:
         self.net, self.parts, self.shapes, self.back = net, parts, shapes, back
         self.inside = {part.target for part in parts} | {part.name for part in parts}
         made = {part.target for part in parts}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from math import prod
-from typing import Any
 
 from ..backends import backend
 from ..kernels.gemm import NOTHING
@@ -37,14 +35,13 @@ from ..layers import (
     Tanh,
 )
 from ..nn import Graph
-from ..wiring import Node
 from .images import ImagePlan
 from .kept import KeptFilters
 from .neurons import AnyRows, Neurons, RowsPart, Through
 from .norming import Norm
 from .passing import AnyLayer, Same, TileGate, is_open
 from .plans import NetPlan
-from .tile import Part
+from .tile import Part, Shapes
 from .windows import Filters, Largest, Means
 
 # Layers of images that may run on a tile as if it were one large image: no entry meets one of another place or sample.
@@ -52,10 +49,11 @@ ENTRYWISE = (
     *(ReLU, LeakyReLU, Sigmoid, Tanh, Identity, Clip, HardSigmoid, ELU, GELU, Erf, Softplus),
     *(BatchNorm, PReLU, Add, Multiply, Join),
 )
+NO_CONVOLUTION = "it has no convolution"
 
 
-def plan_network(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str) -> NetPlan | str:
-    """NetPlan a network as far as its layers are known.
+def plan_network(net: Graph, shapes: Shapes, back: str) -> NetPlan | str:
+    """Plan a network as far as its layers are known.
 
     Parameters
     ----------
@@ -84,76 +82,17 @@ def plan_network(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str) -
     if net.dtype not in NOTHING:
         return f"it holds {net.dtype}, not float32 or float64"
     images = plan_images(net, shapes, back)
-    if isinstance(images, str) and images != "it has no convolution":
+    if isinstance(images, str) and images != NO_CONVOLUTION:
         return images
     plan = images if isinstance(images, ImagePlan) else None
-    parts = _rows_parts(net, shapes, plan, back)
+    parts = RowsChooser(net, shapes, back).parts(plan)
     if plan is None and not any(isinstance(part, Neurons) for part in parts):
         return "no layer is known"
     return NetPlan(net, plan, parts, shapes, back)
 
 
-def _rows_parts(
-    net: Graph, shapes: Mapping[str, tuple[int, ...]], images: ImagePlan | None, back: str
-) -> list[RowsPart]:
-    """The layers of neurons that are known, each behind what it reads."""
-    readers = Counter(source for node in net.nodes.values() for source in node.inputs)
-    inside: dict[str, RowsPart] = {}
-    done = set() if images is None else images.inside
-    there = set(net.inputs) | set(images.ends if images else ())
-    draws = True  # a dropout that is left to the tape draws after all planned ones: those behind it wait, too
-    for name, node in net.nodes.items():
-        if name in done:
-            continue
-        dropout = isinstance(node.layer, Dropout)
-        if not all(source in there for source in node.inputs) or (dropout and not draws):
-            draws = draws and not dropout
-            continue
-        made = _rows_part(net, name, node, shapes, inside, readers, back)
-        if made is not None:
-            inside[made.target] = made
-            there.add(name)
-        elif dropout:
-            draws = False
-    return list(inside.values())
-
-
-def _rows_part(
-    net: Graph,
-    name: str,
-    node: Node,
-    shapes: Mapping[str, tuple[int, ...]],
-    inside: dict[str, RowsPart],
-    readers: Mapping[str, int],
-    back: str,
-) -> RowsPart | None:
-    """The part that computes a node; None where there is none. A ReLU behind neurons changes the part before."""
-    layer, source = node.layer, node.inputs[0]
-    if isinstance(layer, Flatten | Identity) or (back == "gates" and is_open(net, name)):
-        return Through(name, node.inputs, isinstance(layer, Gate))
-    if len(shapes[name]) > 1 or any(len(shapes[value]) > 1 for value in node.inputs):
-        return None
-    if isinstance(layer, Dense):
-        return Neurons(name, node.inputs, name)
-    before = inside.get(source)
-    alone = readers[source] == 1 and source != net.output
-    if isinstance(layer, ReLU) and isinstance(before, Neurons) and not before.relu and alone:
-        del inside[source]
-        return Neurons(before.name, before.sources, name)
-    return _any_rows(net, name, node, shapes)
-
-
-def _any_rows(net: Graph, name: str, node: Node, shapes: Mapping[str, Any]) -> AnyRows | None:
-    """A layer that runs as the network has it: one value in, or several that are added, and one of that shape out."""
-    layer = node.layer
-    fits = layer.flow == "same" or isinstance(layer, Add)
-    if not fits or isinstance(layer, Gate) or len({shapes[value] for value in (*node.inputs, name)}) > 1:
-        return None
-    return AnyRows(name, node.inputs, layer, list(layer.param_shapes()), list(layer.buffer_shapes()))
-
-
-def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str = "") -> ImagePlan | str:
-    """NetPlan the layers that work on images, from the inputs as far as they go.
+def plan_images(net: Graph, shapes: Shapes, back: str = "") -> ImagePlan | str:
+    """Plan the layers that work on images, from the inputs as far as they go.
 
     Parameters
     ----------
@@ -163,7 +102,7 @@ def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str = "
         Of all values; see `Graph.value_shapes`.
     back : {"", "weights", "gates"}
         Which gradients will be asked for. With any, all convolutions must be among the layers; with those by weights,
-        nothing else that has parameters.
+        nothing else that has parameters but batch-norms.
 
     Returns
     -------
@@ -182,81 +121,146 @@ def plan_images(net: Graph, shapes: Mapping[str, tuple[int, ...]], back: str = "
     """
     if net.dtype not in NOTHING:
         return f"it holds {net.dtype}, not float32 or float64"
-    readers = Counter(source for node in net.nodes.values() for source in node.inputs)
-    inside: dict[str, Part] = {}
-    there = {name for name in net.inputs if 2 <= len(shapes[name]) <= 3}
-    for name, node in net.nodes.items():
-        if not all(source in there for source in node.inputs) or len(set(node.inputs)) < len(node.inputs):
-            continue
-        made = _part(net, name, node, shapes, inside, readers, back)
-        if made is not None:
-            inside[made.target] = made
-            there.add(name)
-    parts = list(inside.values())
     convolutions = {name for name, node in net.nodes.items() if isinstance(node.layer, Conv2d)}
-    planned = {part.name for part in parts}
     if not convolutions:
-        return "it has no convolution"
+        return NO_CONVOLUTION
+    chooser = TileChooser(net, shapes, back)
+    parts = chooser.parts()
+    planned = {part.name for part in parts}
     if not convolutions & planned or (back and convolutions - planned):
-        return f"{_first_left(net, there)} is not planned"
+        left = next(name for name in net.nodes if name not in chooser.there)
+        return f"{left} ({type(net.nodes[left].layer).__name__}) is not planned"
     return ImagePlan(net, parts, shapes, back)
 
 
-def _part(
-    net: Graph,
-    name: str,
-    node: Node,
-    shapes: Mapping[str, tuple[int, ...]],
-    inside: dict[str, Part],
-    readers: Mapping[str, int],
-    back: str,
-) -> Part | None:
-    """The part that computes a node; None where there is none. A ReLU behind a convolution changes the part before."""
-    layer, source = node.layer, node.inputs[0]
-    shape, out, dtype = shapes[source], shapes[name], net.dtype
-    before = inside.get(source)
-    filters = Filters if back else KeptFilters
-    if isinstance(layer, Conv2d):
-        return filters(name, node, name, shape, out, dtype)
-    if isinstance(layer, BatchNorm) and back == "weights":
-        return Norm(name, node, name, shape, dtype)
-    if isinstance(layer, ReLU):
-        if isinstance(before, Filters | Norm) and not before.relu and readers[source] == 1 and source != net.output:
-            del inside[source]
-            if isinstance(before, Norm):
-                return Norm(before.name, net.nodes[source], name, out, dtype)
-            return filters(before.name, net.nodes[source], name, shapes[before.sources[0]], out, dtype)
-        return Same(name, node)
-    if isinstance(layer, AvgPool2d | GlobalAvgPool2d):
-        return Means(name, node, shape, out, dtype) if _plain(layer) else None
-    if isinstance(layer, MaxPool2d) and prod(layer.kernel) < NOWHERE:
-        clipped = isinstance(before, Filters | Norm) and before.relu and readers[source] == 1 and source != net.output
-        if clipped and isinstance(before, Filters | Norm):
-            before.stops = False
-        return Largest(name, node, clipped, shape, out)
-    if back == "gates" and is_open(net, name):
-        return TileGate(name, node)
-    return _any_layer(net, name, node, shapes, back)
+class Chooser:
+    """Which part computes a node: what is known of the network, and the parts so far by their targets.
+
+    A ReLU that alone reads what neurons or filters make becomes part of theirs: that is taken out of `inside` and put
+    in again with the ReLU.
+    """
+
+    def __init__(self, net: Graph, shapes: Shapes, back: str) -> None:
+        self.net, self.shapes, self.back = net, shapes, back
+        self.readers = Counter(source for node in net.nodes.values() for source in node.inputs)
+
+    def alone(self, value: str) -> bool:
+        """Whether a value is read by one node, and is not the output."""
+        return self.readers[value] == 1 and value != self.net.output
+
+    def of_one_shape(self, name: str) -> bool:
+        """Whether a node makes what it reads in shape."""
+        return len({self.shapes[value] for value in (*self.net.nodes[name].inputs, name)}) == 1
 
 
-def _plain(layer: Any) -> bool:
-    """Whether a mean has windows of at most two axes."""
-    return not hasattr(layer, "kernel") or len(layer.kernel) <= 2
+class RowsChooser(Chooser):
+    """Layers of neurons, behind those of images."""
+
+    def parts(self, images: ImagePlan | None) -> list[RowsPart]:
+        """The layers that are known, each behind what it reads."""
+        self.inside: dict[str, RowsPart] = {}
+        done = set() if images is None else images.inside
+        there = set(self.net.inputs) | set(images.ends if images else ())
+        draws = True  # a dropout that is left to the tape draws after all planned ones: those behind it wait, too
+        for name, node in self.net.nodes.items():
+            if name in done:
+                continue
+            dropout = isinstance(node.layer, Dropout)
+            reads_known = all(source in there for source in node.inputs)
+            made = self._part(name) if reads_known and (draws or not dropout) else None
+            if made is None:
+                draws = draws and not dropout
+                continue
+            self.inside[made.target] = made
+            there.add(name)
+        return list(self.inside.values())
+
+    def _part(self, name: str) -> RowsPart | None:
+        """The part that computes a node; None where there is none."""
+        node, shapes = self.net.nodes[name], self.shapes
+        layer, source = node.layer, node.inputs[0]
+        if isinstance(layer, Flatten | Identity) or (self.back == "gates" and is_open(self.net, name)):
+            return Through(name, node.inputs, isinstance(layer, Gate))
+        if any(len(shapes[value]) > 1 for value in (*node.inputs, name)):
+            return None
+        if isinstance(layer, Dense):
+            return Neurons(name, node.inputs, name)
+        before = self.inside.get(source)
+        if isinstance(layer, ReLU) and isinstance(before, Neurons) and not before.relu and self.alone(source):
+            del self.inside[source]
+            return Neurons(before.name, before.sources, name)
+        fits = layer.flow == "same" or isinstance(layer, Add)
+        if not fits or isinstance(layer, Gate) or not self.of_one_shape(name):
+            return None
+        return AnyRows(name, node.inputs, layer, list(layer.param_shapes()), list(layer.buffer_shapes()))
 
 
-def _any_layer(net: Graph, name: str, node: Node, shapes: Mapping[str, tuple[int, ...]], back: str) -> AnyLayer | None:
-    """A layer that runs as the network has it: entry by entry, or values added or joined."""
-    layer = node.layer
-    own = {short: net.arrays[f"{name}.{short}"] for short in net.array_names[name]}
-    places = {shapes[value][1:] for value in (*node.inputs, name)}
-    if not isinstance(layer, ENTRYWISE) or len(places) > 1 or (own and back == "weights"):
-        return None
-    if not isinstance(layer, Join) and len({shapes[value] for value in (*node.inputs, name)}) > 1:
-        return None
-    return AnyLayer(name, node, own)
+class TileChooser(Chooser):
+    """Layers of images, from the inputs on."""
 
+    def parts(self) -> list[Part]:
+        """The layers that are known; `there` then has the names of all their values, and of the inputs."""
+        self.inside: dict[str, Part] = {}
+        self.there = {name for name in self.net.inputs if 2 <= len(self.shapes[name]) <= 3}
+        for name, node in self.net.nodes.items():
+            if not all(source in self.there for source in node.inputs) or len(set(node.inputs)) < len(node.inputs):
+                continue
+            made = self._part(name)
+            if made is not None:
+                self.inside[made.target] = made
+                self.there.add(name)
+        return list(self.inside.values())
 
-def _first_left(net: Graph, there: set[str]) -> str:
-    """The first node that is not planned, with its layer."""
-    name = next(name for name in net.nodes if name not in there)
-    return f"{name} ({type(net.nodes[name].layer).__name__})"
+    def _part(self, name: str) -> Part | None:
+        """The part that computes a node; None where there is none."""
+        node = self.net.nodes[name]
+        layer, shape, out = node.layer, self.shapes[node.inputs[0]], self.shapes[name]
+        if isinstance(layer, Conv2d):
+            return self._filters(name, name)
+        if isinstance(layer, BatchNorm) and self.back == "weights":
+            return Norm(name, node, name, shape, self.net.dtype)
+        if isinstance(layer, ReLU):
+            return self._relu(name)
+        if isinstance(layer, AvgPool2d | GlobalAvgPool2d):
+            at_most_two = len(getattr(layer, "kernel", ())) <= 2
+            return Means(name, node, shape, out, self.net.dtype) if at_most_two else None
+        if isinstance(layer, MaxPool2d) and prod(layer.kernel) < NOWHERE:
+            return Largest(name, node, self._clipped(node.inputs[0]), shape, out)
+        if self.back == "gates" and is_open(self.net, name):
+            return TileGate(name, node)
+        return self._any_layer(name)
+
+    def _filters(self, name: str, target: str) -> Filters:
+        node = self.net.nodes[name]
+        kind = Filters if self.back else KeptFilters
+        return kind(name, node, target, self.shapes[node.inputs[0]], self.shapes[name], self.net.dtype)
+
+    def _relu(self, name: str) -> Part:
+        """A ReLU, as part of what it alone reads if that can be."""
+        node = self.net.nodes[name]
+        (source,) = node.inputs
+        before = self.inside.get(source)
+        if not isinstance(before, Filters | Norm) or before.relu or not self.alone(source):
+            return Same(name, node)
+        del self.inside[source]
+        if isinstance(before, Norm):
+            return Norm(before.name, self.net.nodes[source], name, self.shapes[name], self.net.dtype)
+        return self._filters(before.name, name)
+
+    def _clipped(self, source: str) -> bool:
+        """Whether a max-pool alone reads what a ReLU has clipped: then it sees to the ReLU's gradient, too."""
+        before = self.inside.get(source)
+        if not isinstance(before, Filters | Norm) or not before.relu or not self.alone(source):
+            return False
+        before.stops = False
+        return True
+
+    def _any_layer(self, name: str) -> AnyLayer | None:
+        """A layer that runs as the network has it: entry by entry, or values added or joined."""
+        node = self.net.nodes[name]
+        layer = node.layer
+        own = {short: self.net.arrays[f"{name}.{short}"] for short in self.net.array_names[name]}
+        places = {self.shapes[value][1:] for value in (*node.inputs, name)}
+        if not isinstance(layer, ENTRYWISE) or len(places) > 1 or (own and self.back == "weights"):
+            return None
+        return AnyLayer(name, node, own) if isinstance(layer, Join) or self.of_one_shape(name) else None

@@ -25,6 +25,7 @@ from ..ops import Array
 from .images import ImagePlan
 from .neurons import Rows, RowsPart, Through
 from .passing import wanted
+from .tile import Shapes
 
 
 class NetPlan:
@@ -43,7 +44,7 @@ class NetPlan:
         net: Graph,
         images: ImagePlan | None,
         parts: list[RowsPart],
-        shapes: Mapping[str, tuple[int, ...]],
+        shapes: Shapes,
         back: str,
     ) -> None:
         self.net, self.images, self.parts, self.shapes = net, images, parts, shapes

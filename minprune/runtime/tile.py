@@ -15,6 +15,7 @@ from typing import Any
 from ..ops import Array
 
 Call = Callable[[], Any]
+Shapes = Mapping[str, tuple[int, ...]]  # of values, without the batch axis
 
 
 @dataclass

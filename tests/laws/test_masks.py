@@ -12,11 +12,11 @@ from networks import EXAMPLES, SINGLE_INPUT, inputs, networks, plans
 
 import minprune as mp
 from minprune.errors import MinpruneError
+from minprune.gradients import loss_and_gradients
 from minprune.neurons import fingerprint, staying
 from minprune.nn import Graph
 from minprune.pruning.repair import REPAIRS
 from minprune.recording import with_gates
-from minprune.train import loss_and_gradients
 
 QUICK = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
