@@ -3,17 +3,18 @@
     MINPRUNE_DATA=… MINPRUNE_MODELS=… python bench/onnx_models.py [--seeds 3] [--only mlp burn …] [--json onnx.json]
 
 MNIST. `mlp` is 784-256-256-10 with ReLU, trained here (12 epochs of AdamW(1e-3), batch 128, cosine), one for each seed;
-the others are the digit readers among the files of MINPRUNE_MODELS, with pixels as each has the lowest loss on
-validation images. Of every prunable layer the same share of neurons goes; both tools get the same file, the same share
-and the same training images, 20,000 for `mlp`, else 5,000 (onnxsim has no use for their labels, and gets 500 where a
-file takes one at a time).
+`mlp-decay` is the same by SGD(.1, momentum .9, weight decay 5e-4), which makes the norms of weights say more; the
+others are the digit readers among the files of MINPRUNE_MODELS, with pixels as each has the lowest loss on validation
+images. Of every prunable layer the same share of neurons goes; both tools get the same file, the same share and the
+same training images, 20,000 for networks trained here, else 5,000 (onnxsim has no use for their labels, and gets 500
+where a file takes one at a time).
 
-minprune: neurons leave by `curvature`, by `obs` (mlp), or by `leave_one_out` (files of less than 10,000 weights), in
-rounds of a sixteenth of a layer (mlp), an eighth, or in one shot (not mlp), repaired by least squares or the optimal
-brain surgeon; the largest file in one shot by `curvature` and least squares. Then, or not, one epoch of AdamW on the
-50,000, cosine, for every seed. onnxsim 0.8: structured pruning by norm (l1, l2), and by norm times activation
-("wanda"), each with and without its closed-form refit, which is left out where a layer reads 18,432 numbers (burn: one
-refit takes 14 minutes). For each tool, file and share the setting is chosen on
+minprune: neurons leave by `curvature`, by `obs` (networks trained here), or by `leave_one_out` (files of less than
+10,000 weights), in rounds of a sixteenth of a layer (networks trained here), an eighth, or in one shot (others),
+repaired by least squares or the optimal brain surgeon; the largest file in one shot by `curvature` and least squares.
+Then, or not, one epoch of AdamW on the 50,000, cosine, for every seed. onnxsim 0.8: structured pruning by norm (l1,
+l2), and by norm times activation ("wanda"), each with and without its closed-form refit, which is left out where a
+layer reads 18,432 numbers (burn: one refit takes 14 minutes). For each tool, file and share the setting is chosen on
 validation images, the learning rate with the first seed; then the test images are looked at once, through onnxruntime.
 A file that could not be made smaller, or does not run, has no number. Times are onnxruntime's, one thread, for our
 file: the median of 31 pairs dense, pruned, in turn, on 256 images (one where the file takes no more) and on one.
@@ -45,7 +46,8 @@ from minprune.reports import table
 FRACTIONS = (0.25, 0.5, 0.75)
 WIDEST = 10_000  # inputs of a layer: its refit solves for them in a quarter of an hour, eight times a share
 CHECKED = 2_000  # validation images where a file takes one at a time
-LR = {"mlp": (1e-3, 3e-4), "others": (3e-3, 1e-3)}
+TRAINED = {"mlp": mp.AdamW(1e-3), "mlp-decay": mp.SGD(0.1, momentum=0.9, weight_decay=5e-4)}
+LR = {True: (1e-3, 3e-4), False: (3e-3, 1e-3)}  # of networks trained here, and of others
 Found = defaultdict[tuple[str, ...], list[float]]
 
 
@@ -62,8 +64,8 @@ class Reader:
         def loss(view: str) -> float:
             return mp.evaluate(self.net, (self.seen(images, views[view]), labels), runtime=()).loss
 
-        self.scale = views["0..1" if name == "mlp" else min(views, key=loss)]
-        self.samples = 20_000 if name == "mlp" else 5_000
+        self.scale = views["0..1" if name in TRAINED else min(views, key=loss)]
+        self.samples = 20_000 if name in TRAINED else 5_000
 
     def seen(self, x: Any, scale: tuple[float, float] | None = None) -> Any:
         """Images as the file wants them."""
@@ -177,7 +179,7 @@ def theirs(reader: Reader, fraction: float) -> Iterator[tuple[str, Callable[[], 
 
 def measured(reader: Reader, settings: Iterator[tuple[str, Callable[[], Any]]], folder: Path) -> tuple[str, Any, Path]:
     """The setting with the most validation images read right, what it made, and its file."""
-    count = None if reader.name == "mlp" else CHECKED
+    count = None if reader.name in TRAINED else CHECKED
     best: tuple[float, str, Any, Path] | None = None
     for name, make in settings:
         path = folder / f"{abs(hash((reader.name, name)))}.onnx"
@@ -239,7 +241,7 @@ def study(reader: Reader, seeds: list[int], folder: Path, found: Found, chosen: 
     found[reader.name, "dense", ""].append(accuracy(reader.path, *test))
     for share in FRACTIONS:
         small = without_training(reader, seeds[0], share, folder, found, chosen)
-        rates = LR["mlp" if reader.name == "mlp" else "others"]
+        rates = LR[reader.name in TRAINED]
         for seed in seeds:
             rate, path = tuned(reader, small, seed, rates, folder)
             rates = (rate,)
@@ -262,13 +264,14 @@ def _size(net: Any) -> int:
 
 def readers(data: Any, seeds: int, only: list[str], folder: Path) -> Iterator[tuple[Reader, list[int]]]:
     """The networks trained here, one for each seed, then the files that others wrote, with all seeds."""
-    for seed in range(seeds) if not only or "mlp" in only else ():
-        net = mlp(784, (256, 256), 10, rng=seed)
-        flat = data.train.x.reshape(len(data.train.x), -1), data.train.y
-        how = {"optimizer": mp.AdamW(1e-3), "schedule": mp.Cosine(), "epochs": 12, "batch_size": 128, "rng": seed}
-        mp.fit(net, flat, keep="last", progress=False, **how)
-        mp.save(net, folder / f"mlp-{seed}.onnx")
-        yield Reader("mlp", folder / f"mlp-{seed}.onnx", data), [seed]
+    for name, optimizer in TRAINED.items():
+        for seed in range(seeds) if not only or name in only else ():
+            net = mlp(784, (256, 256), 10, rng=seed)
+            flat = data.train.x.reshape(len(data.train.x), -1), data.train.y
+            how = {"optimizer": optimizer, "schedule": mp.Cosine(), "epochs": 12, "batch_size": 128, "rng": seed}
+            mp.fit(net, flat, keep="last", progress=False, **how)
+            mp.save(net, path := folder / f"{name}-{seed}.onnx")
+            yield Reader(name, path, data), [seed]
     for path in sorted(Path(os.environ.get("MINPRUNE_MODELS", "nowhere")).glob("*mnist*.onnx")):
         name = path.stem.split("_")[0]
         if not only or name in only:

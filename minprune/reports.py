@@ -75,7 +75,7 @@ def macs(net: Graph, input_shapes: dict[str, tuple[int, ...]]) -> dict[str, int]
 
 def summary(net: Graph) -> str:
     """The table of a network's nodes, and its groups of neurons; see `Graph.summary`."""
-    from .kept import told
+    from .kept_nodes import told
 
     shapes = net.value_shapes(net.input_shapes) if net.input_shapes else {}
     counts = macs(net, net.input_shapes) if net.input_shapes else {}

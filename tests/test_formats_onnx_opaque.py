@@ -14,7 +14,7 @@ import pytest
 import minprune as mp
 from minprune.cli import main
 from minprune.errors import DataError, DtypeError, FileError, StructureError
-from minprune.kept import told, whole_for, without_gradient
+from minprune.kept_nodes import told, whole_for, without_gradient
 from minprune.neurons import hidden
 
 pytest.importorskip("onnxruntime")

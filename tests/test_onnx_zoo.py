@@ -15,7 +15,7 @@ from onnx_models import run, silenced, weights
 from onnx_zoo import ZOO, make
 
 import minprune as mp
-from minprune.kept import without_gradient
+from minprune.kept_nodes import without_gradient
 from minprune.neurons import hidden
 
 PRUNABLE = {  # how many groups of neurons must be found: less would mean that one was lost on the way

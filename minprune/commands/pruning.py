@@ -19,7 +19,7 @@ from ..errors import DataError, FileError, MinpruneError, PlanError
 from ..evaluation import evaluate
 from ..formats import FORMATS, load, save
 from ..formats.state_files import Keeper, StateFile
-from ..kept import told, whole_for, without_gradient
+from ..kept_nodes import told, whole_for, without_gradient
 from ..nn import Graph
 from ..provenance import digest, samples_digest
 from ..pruning.budget import KINDS, Budget

@@ -20,7 +20,7 @@ from ..ops import Array
 from ..wiring import Node
 from . import steps as kinds
 from .images import ImagePlan
-from .kept import seconds
+from .kept_weights import seconds
 from .steps import Affine, Step, Workspace
 
 FULL = 0.8  # of the weights kept: above, no sparse kernel is tried

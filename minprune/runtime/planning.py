@@ -36,7 +36,7 @@ from ..layers import (
 )
 from ..nn import Graph
 from .images import ImagePlan
-from .kept import KeptFilters
+from .kept_weights import KeptFilters
 from .neurons import AnyRows, Neurons, RowsPart, Through
 from .norming import Norm
 from .passing import AnyLayer, Same, TileGate, is_open

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from minprune.runtime.kept_weights import KeptFilters
 
 import minprune as mp
 from minprune.runtime import building, kept, program
 from minprune.runtime.images import ImagePlan
-from minprune.runtime.kept import KeptFilters
 from minprune.runtime.planning import plan_images
 from minprune.runtime.windows import Filters
 
