@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from minprune.runtime.kept_weights import KeptFilters
 
 import minprune as mp
-from minprune.runtime import building, kept, program
+from minprune.runtime import building, kept_weights, program
 from minprune.runtime.images import ImagePlan
+from minprune.runtime.kept_weights import KeptFilters
 from minprune.runtime.planning import plan_images
 from minprune.runtime.windows import Filters
 
@@ -55,7 +55,7 @@ def sequences() -> mp.Graph:
 def turns(monkeypatch: pytest.MonkeyPatch, *times: float) -> None:
     """What the trials seem to take: the sparse kernel, the dense one, and again."""
     found: Iterator[float] = iter(times * 10)
-    monkeypatch.setattr(kept, "seconds", lambda call: [call(), next(found)][1])
+    monkeypatch.setattr(kept_weights, "seconds", lambda call: [call(), next(found)][1])
 
 
 def plan_of(net: mp.Graph) -> ImagePlan:
