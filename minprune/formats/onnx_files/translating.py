@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ...errors import FileError, MinpruneError
-from ...layers import Flatten, Identity, Join, Layer, Rearrange, Shape
+from ...layers import Flatten, Layer, Rearrange, Shape
 from ...nn import Graph, Node
 from ...ops import Array
+from .declaring import spelt
+from .finishing import finished
 from .folding import Batch, fold, shape_array
-from .header import Header, inner_name
+from .header import Header
 from .lifting import take_whole
 from .nodes import OnnxNode
 from .opaque.keeping import Keeping, computed, keep
@@ -83,7 +85,7 @@ def _translated(model: Any, whole: bool, keeps: bool) -> tuple[Graph, Header]:
     for place, proto in enumerate(model.graph.node):
         if place in needed:
             work.take(OnnxNode(proto, opset))
-    return work.finish(model)
+    return finished(work, model)
 
 
 def _needed(graph: Any) -> set[int]:
@@ -131,9 +133,9 @@ class Translator:
             if any(size < 0 for size in sizes):
                 raise FileError(f"{where}: a negative size in its shape {sizes}")
             if self.whole and (not sizes or 0 in sizes):
-                raise NotWholeError(f"{where}: shape {_spelt(value)}, expected numbers alone")
+                raise NotWholeError(f"{where}: shape {spelt(value)}, expected numbers alone")
             if not self.whole and (len(sizes) < 2 or 0 in sizes[1:]):
-                raise BatchError(f"{where}: shape {_spelt(value)}, expected (N, …) with numbers behind the batch axis")
+                raise BatchError(f"{where}: shape {spelt(value)}, expected (N, …) with numbers behind the batch axis")
             kinds.add(declared.elem_type)
             batches.add(sizes[0])
             self._declare(value.name, sizes)
@@ -355,94 +357,3 @@ class Translator:
         self.constants[node.output] = found
         if found.dtype == object and self.keeps:
             self.keeping.recipes[node.output] = self.keeping.recipe(node)
-
-    def finish(self, model: Any) -> tuple[Graph, Header]:
-        """The network, and the header."""
-        outputs = [self._output(value.name) for value in model.graph.output]
-        output = outputs[0]
-        if len(outputs) > 1:
-            parts = tuple(self._flat(name) for name in outputs)
-            output = self.add(self.fresh("outputs"), Join(), parts)
-        read = {source for node in self.nodes.values() for source in node.inputs}
-        names = tuple(value.name for value in self.inputs if value.name in read)
-        net = Graph.assemble(self.nodes, names, output, self.arrays, {name: self.shapes[name] for name in names})
-        return net, self._header(model)
-
-    def _output(self, name: str) -> str:
-        if name in self.keeping.facts:
-            raise FileError(self.keeping.refusal(name))
-        if name not in self.held:
-            raise FileError(f"output {name!r} is a constant")
-        held = self.held[name]
-        order, shape = tuple(axis for axis in held.order if axis != -1) or (0,), self.shape(held) or (1,)
-        wanted = shape[1:] if self.whole and len(shape) > 1 and shape[0] == 1 else shape  # as of an input
-        straight = order == tuple(range(len(order)))
-        if held.name == name and straight and name in self.nodes:
-            return name
-        straight = straight and self.shapes[held.name] == wanted
-        if straight and held.name == inner_name(name) and held.name in self.nodes:
-            self._rename(held.name, name)
-            return name
-        if name in self.shapes:
-            raise FileError(f"output {name!r} is an input")
-        return self.add(name, Identity() if straight else Rearrange(order, (-1, *wanted[1:])), (held.name,))
-
-    def _rename(self, old: str, new: str) -> None:
-        """Give a node another name: what `writing` has called so because its output has another shape in the file."""
-        named = {value: new if value == old else value for value in self.shapes}
-        self.nodes = {
-            named[name]: replace(node, inputs=tuple(named[source] for source in node.inputs))
-            for name, node in self.nodes.items()
-        }
-        self.shapes = {named[name]: shape for name, shape in self.shapes.items()}
-        self.held = {name: replace(held, name=named[held.name]) for name, held in self.held.items()}
-        for part in (self.arrays, self.origins):
-            renamed = {key: value for key, value in part.items() if key.rpartition(".")[0] == old}
-            for key, value in renamed.items():
-                del part[key]
-                part[f"{new}.{key.rpartition('.')[2]}"] = value  # type: ignore[assignment]
-
-    def _flat(self, name: str) -> str:
-        return name if len(self.shapes[name]) == 1 else self.add(self.fresh(f"{name}.flat"), Flatten(), (name,))
-
-    def _declared_output(self, value: Any) -> list[Any]:
-        """As declared; where the file leaves kind and shape to be inferred, as they are."""
-        declared, shape = value.type.tensor_type, self.shape(self.held[value.name])
-        if self.whole:
-            sizes: list[Any] = list(shape)
-        else:
-            sizes = _sizes(value) if declared.HasField("shape") else [_sizes(self.inputs[0])[0], *shape]
-        return [value.name, int(declared.elem_type) or self.float_kind, sizes]
-
-    def _header(self, model: Any) -> Header:
-        graph = model.graph
-        return Header(
-            opset=opset_of(model),
-            ir_version=int(model.ir_version),
-            graph=graph.name,
-            doc=model.doc_string,
-            producer=[model.producer_name, model.producer_version, model.domain],
-            inputs=[_declared(value) for value in self.inputs],
-            outputs=[self._declared_output(value) for value in graph.output],
-            nodes={name: node.name for node in graph.node if node.name for name in node.output if name in self.nodes},
-            initializers=self.origins,
-            metadata={
-                entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith("minprune.")
-            },
-        )
-
-
-def _sizes(value: Any) -> list[int | str | None]:
-    return [
-        int(dim.dim_value) if dim.HasField("dim_value") else dim.dim_param or None
-        for dim in value.type.tensor_type.shape.dim
-    ]
-
-
-def _spelt(value: Any) -> str:
-    return f"({', '.join('?' if size is None else str(size) for size in _sizes(value))})"
-
-
-def _declared(value: Any) -> list[Any]:
-    declared = value.type.tensor_type
-    return [value.name, int(declared.elem_type), _sizes(value) if declared.HasField("shape") else None]
