@@ -21,7 +21,7 @@ from side_by_side import keep, ratio, spread, start, take_turns
 from minprune.kernels.columns import by_columns, dense_columns, room
 from minprune.kernels.rows import dense_rows, sparse_rows
 from minprune.kernels.strips import aligned_copy
-from minprune.progress import bar
+from minprune.progress import track
 from minprune.reports import duration, table
 from minprune.runtime.steps import csr
 
@@ -89,11 +89,7 @@ def main() -> None:
     options = start(__doc__, rounds=15)
     rounds = 3 if options.quick else options.rounds
     plan = [(shape, weights, inputs) for shape in SHAPES for weights in WEIGHTS for inputs in INPUTS]
-    rows = []
-    with bar("timing", len(plan), show=True) as advance:
-        for what in plan:
-            rows.append(measured(*what, rounds))
-            advance()
+    rows = [measured(*what, rounds) for what in track(plan, "timing", show=True)]
     lines = []
     for row in rows:
         what = (row["layer"], f"{row['zero weights']:.0%}", f"{row['zero inputs']:.0%}")

@@ -22,7 +22,7 @@ from side_by_side import MISSING, keep, ratio, spread, start, take_turns
 
 from minprune.kernels.rows import sparse_rows
 from minprune.kernels.strips import PADDED, Parts, from_strips, padded, sparse_strips, strip_buffer, to_strips
-from minprune.progress import bar
+from minprune.progress import track
 from minprune.reports import duration, table
 from minprune.runtime.steps import csr
 
@@ -119,11 +119,7 @@ def main() -> None:
     options = start(__doc__, rounds=15)
     shapes, zeros, rounds = (SHAPES[::2], (0.5, 0.9), 5) if options.quick else (SHAPES, ZEROS, options.rounds)
     plan = [(s, b, z, r) for s in shapes for b in BATCHES for z in zeros for r in (1, 16) if b > 1 or r == 1]
-    rows = []
-    with bar("timing", len(plan), show=True) as advance:
-        for what in plan:
-            rows.append(measured(*what, rounds))
-            advance()
+    rows = [measured(*what, rounds) for what in track(plan, "timing", show=True)]
     names = ("dense", "scipy", "PyTorch")
     lines = []
     for row in rows:

@@ -34,7 +34,7 @@ from minprune.kernels.vectors import BYTES
 from minprune.kernels.window_cases import Setting, conv_args
 from minprune.models import lenet5
 from minprune.ops.windows import offsets
-from minprune.progress import bar
+from minprune.progress import track
 from minprune.reports import duration, table
 
 LAYERS = {
@@ -171,11 +171,7 @@ def main() -> None:
     options = start(__doc__, rounds=11)
     rounds = 3 if options.quick else options.rounds
     plan = [(name, batch, zeros) for name in LAYERS for batch in BATCHES for zeros in ZEROS]
-    rows = []
-    with bar("timing", len(plan), show=True) as advance:
-        for what in plan:
-            rows.append(measured(*what, rounds))
-            advance()
+    rows = [measured(*what, rounds) for what in track(plan, "timing", show=True)]
     names, lines = ("dense", "PyTorch", "scipy", "PyTorch CSR"), []
     for row in rows:
         ratios = [spread(row["ratios"][name]) if name in row["ratios"] else "not installed" for name in names]
