@@ -323,6 +323,8 @@ EXAMPLES: dict[str, Callable[[], Graph]] = {
         *(C(1, 3, 2), R(), C(3, 4, 2), Rearrange((1, 2, 0), (-1, 2)), R(), F(), D(16, 2)), input_shape=(1, 4, 4)
     ),
 }
+# Those in floats that know the shapes of their inputs.
+SHAPED = [name for name in EXAMPLES if EXAMPLES[name]().dtype.kind == "f" and EXAMPLES[name]().input_shapes]
 SINGLE_INPUT = [name for name in EXAMPLES if len(EXAMPLES[name]().inputs) == 1]
 
 # --- random graphs ---------------------------------------------------------------------------------------------------
