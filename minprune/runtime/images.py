@@ -172,7 +172,7 @@ class ImagePlan:
                 tile.values[value] = tile.values[source]
                 tile.seen[value] = self._matrix(value), self._matrix(value)
             elif value in forgotten:
-                tile.values[value] = self._shared[value] = self._shared.get(value, self._buffer(value))
+                tile.values[value] = self._shared_buffer(self._shared, value)
             else:
                 tile.values[value] = self._buffer(value)
             if isinstance(part, Largest):
@@ -183,8 +183,10 @@ class ImagePlan:
         for stage, parts in enumerate(self._stages):
             self._forward[stage].append([part.forward(tile) for part in parts])
             passed = [part for part in parts[::-1] if self._goes_back(part)]
-            behind = [self._bound_back(norm, tile, norm.on_backward) for norm in self._norms_behind(stage)]
-            self._backward[stage].append(behind + [self._bound_back(part, tile, part.backward) for part in passed])
+            back = [self._bound_back(tile, norm.on_backward, norm.inner) for norm in self._norms_behind(stage)]
+            for part in passed:  # a norm gives its source a gradient only in `on_backward`
+                back.append(self._bound_back(tile, part.backward, () if isinstance(part, Norm) else part.inner))
+            self._backward[stage].append(back)
 
     def _goes_back(self, part: Part) -> bool:
         """Whether a part has anything to do on the way back: a wanted source, weights, a gate."""
@@ -204,16 +206,16 @@ class ImagePlan:
             return set()
         return {part.sources[0] for part in self.parts if isinstance(part, Largest) and part.relu}
 
-    def _bound_back(self, part: Part, tile: Tile, bind: Callable[[Tile], Call]) -> Call:
-        """A part's backward call; where a value is read in several places, what comes from each is added."""
-        several = [source for source in part.inner if source in self.summed]
-        if isinstance(part, Norm) and bind == part.backward:
-            several = []  # that is to come
-        for source in several:
-            if source not in self._spare:
-                self._spare[source] = self._buffer(source)
-        scratch = {source: self._spare[source] for source in several}
-        if not several:
+    def _shared_buffer(self, held: dict[str, Array], value: str) -> Array:
+        """One that all tiles share."""
+        if value not in held:
+            held[value] = self._buffer(value)
+        return held[value]
+
+    def _bound_back(self, tile: Tile, bind: Callable[[Tile], Call], inner: tuple[str, ...]) -> Call:
+        """A call that gives these values a gradient; where several places do, what comes from each is added."""
+        scratch = {source: self._shared_buffer(self._spare, source) for source in inner if source in self.summed}
+        if not scratch:
             return bind(tile)
         call = bind(replace(tile, bars={**tile.bars, **scratch}))
 
