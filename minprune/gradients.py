@@ -53,6 +53,7 @@ def loss_and_gradients(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import minprune as mp
     >>> net = mp.Sequential(mp.Dense(1, 1), dtype=np.float64)
     >>> net.params["dense1.W"] = [[2.0]]
