@@ -21,9 +21,11 @@ from minprune.kernels.convolution import conv_grad_W_kernel, conv_grad_x_kernel,
 from minprune.kernels.dense import affine_grad_W_kernel, affine_grad_x_kernel, affine_kernel
 from minprune.kernels.effects import effect_sums_kernel
 from minprune.kernels.elementwise import relu_grad_kernel
+from minprune.kernels.layout import aligned, with_rows
 from minprune.kernels.leaving import outputs_kernel, sums_kernel
 from minprune.kernels.losses import label_losses_kernel
 from minprune.kernels.optimisers import adam_kernel, momentum_kernel
+from minprune.kernels.pixels import from_pixels, pitch, to_pixels
 from minprune.kernels.pooling import avg_pool_grad_kernel, avg_pool_kernel, max_pool_grad_kernel, max_pool_kernel
 from minprune.kernels.rows import dense_rows, sparse_rows
 from minprune.kernels.strips import (
@@ -46,6 +48,7 @@ from minprune.ops.losses import label_losses
 from minprune.ops.pool import avg_pool, avg_pool_grad, max_pool, max_pool_grad
 from minprune.ops.windows import output_size
 from minprune.optim import adam_step, momentum_step
+from minprune.runtime.pixels import Image, bind, depthwise
 from minprune.runtime.steps import csr
 from minprune.runtime.tile import Tile
 from minprune.runtime.windows import Filters, Largest, Means
@@ -221,6 +224,53 @@ ON_TILES: dict[Any, Callable[..., Any]] = {
 }
 
 
+# And on pixels, forwards only.
+
+
+def by_pixels(part: Any, x: Any, out: tuple[int, ...]) -> Any:
+    """Run a part on one sample after the other; what was in the images must not matter, but for the zeros around."""
+    padding = part.windows.padding if isinstance(part, Filters) else (0, 0)
+    tight = isinstance(part, Filters) and not depthwise(part)
+    X, Z = empty_image(x.shape[1:], padding, x.dtype, tight), empty_image(out, (1, 2), x.dtype)
+    call, dtype = bind(part, {"x": X, part.target: Z}, {}), x.dtype
+    given, found = (np.ascontiguousarray(a) for a in (with_rows(x), np.empty((len(x), *out), dtype)))
+    for image, wanted in zip(given, with_rows(found), strict=True):
+        Z.inside[...] = np.nan
+        to_pixels[dtype](image, *X.margin, X.pixels)
+        call()
+        from_pixels[dtype](Z.pixels, *Z.margin, wanted)
+    around = Z.pixels.copy()
+    around[1:-1, 2:-2] = 0
+    assert not around.any(), "something was written around the image"
+    return found
+
+
+def empty_image(shape: tuple[int, ...], margin: tuple[int, ...], dtype: Any, tight: bool = False) -> Image:
+    """Room for one image (C, H, W) or (C, L), with zeros around it."""
+    rows = shape[1] if len(shape) == 3 else 1
+    deep = shape[0] if tight else pitch(shape[0], dtype)
+    pixels = aligned((rows + 2 * margin[0], shape[-1] + 2 * margin[1], deep), dtype)
+    pixels[...] = 0
+    return Image(pixels, shape[0], (margin[0], margin[1]))
+
+
+def conv_on_pixels(x: Any, W: Any, b: Any, *settings: Any, relu: bool = False) -> Any:
+    part = layer_on_tiles(W, b, x.shape[2:], *settings, relu=relu)
+    return by_pixels(part, x, (len(W), *output_size(x.shape[2:], W.shape[2:], *settings[:3])))
+
+
+def pool_on_pixels(kind: Any, x: Any, *settings: Any) -> Any:
+    part = pool_part(kind, x.dtype, x.shape, *settings)
+    return by_pixels(part, x, (x.shape[1], *output_size(x.shape[2:], *settings, (1,) * len(settings[0]))))
+
+
+ON_PIXELS: dict[Any, Callable[..., Any]] = {
+    conv: conv_on_pixels,
+    max_pool: partial(pool_on_pixels, Largest),
+    avg_pool: partial(pool_on_pixels, Means),
+}
+
+
 # Steps of optimisers change their arguments: kernel, how many arrays, and what else they are given.
 SHAPES = ((), (0,), (1,), (13,), (17, 3), (300, 784), (5, 4, 3, 3))
 IN_PLACE: dict[Any, tuple[Any, int, tuple[tuple[Any, ...], ...]]] = {
@@ -293,6 +343,9 @@ if __name__ == "__main__":
     for function in ON_TILES:
         for one in all_cases(function, np.dtype(sys.argv[1]), large="small" not in sys.argv):
             check(function, one, ON_TILES)
+    for function in ON_PIXELS:
+        for one in all_cases(function, np.dtype(sys.argv[1]), large="small" not in sys.argv):
+            check(function, one, ON_PIXELS)
     for function in IN_PLACE:
         check_in_place(function, np.dtype(sys.argv[1]), SHAPES[:5])
     for way in WAYS:

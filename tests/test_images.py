@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kernel_checks import ON_TILES, all_cases, check, conv_on_tiles
+from kernel_checks import ON_PIXELS, ON_TILES, all_cases, check, conv_on_pixels, conv_on_tiles
 from networks import EXAMPLES, SHAPED, inputs, networks, randomised
 
 import minprune as mp
@@ -19,9 +20,10 @@ from minprune.models import lenet5
 from minprune.ops.conv import conv
 from minprune.runtime.folding import folded
 from minprune.runtime.images import ImagePlan
+from minprune.runtime.pixels import PixelPlan
 from minprune.runtime.planning import plan_images, plan_network
 from minprune.runtime.plans import NetPlan
-from minprune.runtime.steps import ImageTiles
+from minprune.runtime.steps import Images
 from minprune.tensor import Tape, backward
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -65,11 +67,19 @@ def test_layers_on_tiles_agree_with_their_references_on_every_case(reference: An
         check(reference, case, ON_TILES)
 
 
-def test_a_relu_behind_a_convolution_hands_nan_on() -> None:
+@pytest.mark.parametrize("dtype", FLOATS, ids=str)
+@pytest.mark.parametrize("reference", ON_PIXELS, ids=lambda function: function.__name__)
+def test_layers_on_pixels_agree_with_their_references_on_every_case(reference: Any, dtype: Any) -> None:
+    for case in all_cases(reference, dtype):
+        check(reference, case, ON_PIXELS)
+
+
+@pytest.mark.parametrize("way", [conv_on_tiles, conv_on_pixels], ids=lambda function: function.__name__)
+def test_a_relu_behind_a_convolution_hands_nan_on(way: Any) -> None:
     x, W = np.ones((3, 1, 4, 4)), np.ones((2, 1, 2, 2))
     x[1, 0, 0, 0], W[1] = np.nan, -1
     settings = (1, 1), (0, 0), (1, 1), 1
-    found = conv_on_tiles(x, W, None, *settings, relu=True)
+    found = way(x, W, None, *settings, relu=True)
     np.testing.assert_array_equal(found, np.maximum(conv(x, W, None, *settings), 0))
     assert np.isnan(found).sum() == 2
 
@@ -219,26 +229,45 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("name", SHAPED)
-def test_a_program_of_tiles_computes_what_the_network_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_of_tiles_or_pixels_computes_what_the_network_does(name: str) -> None:
     from minprune.runtime import building, program
 
     net = EXAMPLES[name]()
     net, x = folded(net), inputs(net, n=37)
     plans = [plan for plan in program._plans(net) if plan is not None]
-    for form in ("rows", "strips") if plans else ():
-        steps = building.Builder(net, form, 37, plans[0]).build()
-        assert isinstance(steps[0], ImageTiles)
+    for plan, form in product(plans, ("rows", "strips")):
+        steps = building.Builder(net, form, 37, plan).build()
+        assert isinstance(steps[0], Images)
         compiled = program.Program(net, steps, 37, 1)
         expected = net(x)
         np.testing.assert_allclose(compiled(x), expected, atol=1e-11 * max(1.0, np.abs(expected).max()))
 
 
-def test_lenet_runs_on_tiles_with_the_same_bytes_in_any_batch_and_thread() -> None:
+@settings(max_examples=60, deadline=None)
+@given(networks(), st.sampled_from(FLOATS))
+def test_random_networks_run_on_pixels(net: mp.Graph, dtype: Any) -> None:
+    net = folded(net.astype(dtype))
+    plan = planned(net, back="")
+    if isinstance(plan, str):
+        return
+    plan.load(net.arrays)
+    values = net.take(inputs(net, n=3))
+    expected = net.run(values, net.arrays)
+    found = {end: np.empty_like(expected[end]) for end in plan.ends}
+    for run in (PixelPlan(plan), PixelPlan(plan).another()):
+        run.forward(values, found)
+    tolerance = 1e-11 if dtype == np.float64 else 2e-4
+    for end, values in found.items():
+        np.testing.assert_allclose(values, expected[end], atol=tolerance * max(1.0, float(np.abs(expected[end]).max())))
+
+
+@pytest.mark.parametrize(("batch_size", "form"), [(1, "pixels"), (256, "tiles")])
+def test_lenet_runs_with_the_same_bytes_in_any_batch_and_thread(batch_size: int, form: str) -> None:
     net = small_lenet()
     x = np.random.default_rng(0).random((300, 1, 16, 16), dtype=np.float32)
-    compiled = mp.compile(net, batch_size=256)
-    assert any(isinstance(step, ImageTiles) for step in compiled.steps)
-    assert "samples at a time through all of them" in compiled.plan()
+    compiled = mp.compile(net, batch_size=batch_size)
+    assert [step.kernel for step in compiled.steps if isinstance(step, Images)] == [form]
+    assert "sample(s) at a time through all of them" in compiled.plan()
     together = compiled(x)
     np.testing.assert_allclose(together, net(x), atol=1e-4)
     np.testing.assert_array_equal(np.concatenate([compiled(x[:7]), compiled(x[7:140]), compiled(x[140:])]), together)
@@ -247,11 +276,12 @@ def test_lenet_runs_on_tiles_with_the_same_bytes_in_any_batch_and_thread() -> No
             np.testing.assert_array_equal(found.result(), together)
 
 
-def test_nan_stays_in_its_sample() -> None:
+@pytest.mark.parametrize("batch_size", [1, 256])
+def test_nan_stays_in_its_sample(batch_size: int) -> None:
     x = np.random.default_rng(0).random((40, 1, 16, 16), dtype=np.float32)
     x[3, 0, 5, 5] = np.nan
-    compiled = mp.compile(small_lenet(), batch_size=256)
-    assert any(isinstance(step, ImageTiles) for step in compiled.steps)
+    compiled = mp.compile(small_lenet(), batch_size=batch_size)
+    assert any(isinstance(step, Images) for step in compiled.steps)
     found = compiled(x)
     assert np.isnan(found[3]).all()
     assert np.isfinite(np.delete(found, 3, axis=0)).all()

@@ -183,11 +183,15 @@ class Sums:
         """Which lanes of vector j lie within C."""
         return self.e.mask(self.e.builder.sub(self.columns, self.e.index(j * self.e.lanes)))
 
+    def row_start(self, i: int) -> Value:
+        """Where row i of the tile begins."""
+        return self.e.at(self.start, (self.e.index(i), self.stride))
+
     @contextmanager
     def row(self, i: int) -> Any:
         """What is emitted within runs if C has row i of the tile; yields where the row starts."""
         with self.e.builder.if_then(self.e.builder.icmp_signed("<", self.e.index(i), self.rows)):
-            yield self.e.at(self.start, (self.e.index(i), self.stride))
+            yield self.row_start(i)
 
     def begin(self, first: Value, bias: Value, has_bias: Value) -> None:
         """Start at the bias, or at 0; further parts of a long sum start at what C holds."""

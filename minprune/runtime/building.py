@@ -21,6 +21,7 @@ from ..wiring import Node
 from . import steps as kinds
 from .images import ImagePlan
 from .kept_weights import seconds
+from .pixels import PixelPlan
 from .steps import Affine, Step, Workspace
 
 FULL = 0.8  # of the weights kept: above, no sparse kernel is tried
@@ -34,7 +35,7 @@ class Builder:
     A buffer is named after its value and its form: "dense1:rows", "dense1:strips".
     """
 
-    def __init__(self, net: Graph, form: str, batch_size: int, images: ImagePlan | None = None) -> None:
+    def __init__(self, net: Graph, form: str, batch_size: int, images: ImagePlan | PixelPlan | None = None) -> None:
         if net.input_shapes is None:
             raise StructureError("compile: the network does not know the shape of its inputs; give it input_shape=…")
         self.net, self.form, self.batch_size, self.images = net, form, batch_size, images
@@ -45,7 +46,7 @@ class Builder:
 
     def build(self) -> list[Step]:
         """All steps, the output in rows at the end."""
-        fused: set[str] = set() if self.images is None else self._on_tiles(self.images)
+        fused: set[str] = set() if self.images is None else self._together(self.images)
         for name, node in self.net.nodes.items():
             if name in fused:
                 continue
@@ -60,7 +61,7 @@ class Builder:
         self._need(self.net.output, "rows")
         return self.steps
 
-    def _on_tiles(self, plan: ImagePlan) -> set[str]:
+    def _together(self, plan: ImagePlan | PixelPlan) -> set[str]:
         """All layers that work on images as one step, with a Flatten that alone reads its result; returns all these."""
         (end,) = plan.ends
         done = {name for name in plan.inside if name in self.net.nodes}
@@ -70,13 +71,13 @@ class Builder:
             if isinstance(self.net.nodes[reader].layer, Flatten):
                 target = reader
         macs = sum(self.net.nodes[name].layer.macs(self.shapes[name]) for name in done)
-        macs -= sum(part.saved for part in plan.parts)
+        macs -= plan.saved
         nbytes = sum(array.nbytes for name, array in self.net.arrays.items() if name.rpartition(".")[0] in done)
         sources = tuple(f"{name}:rows" for name in plan.inputs)
         name = f"{plan.parts[0].name} … {target}"
-        step = kinds.ImageTiles(name, sources, f"{target}:rows", "tiles", "", macs, nbytes, plan)
-        how = f"{len(plan.parts)} layers, {plan.samples} samples at a time through all of them"
-        step.why = "; ".join([how, *(part.why for part in plan.parts if part.why)])
+        step = kinds.Images(name, sources, f"{target}:rows", plan.form, "", macs, nbytes, plan)
+        how = f"{len(plan.parts)} layers, {plan.samples} sample(s) at a time through all of them"
+        step.why = "; ".join([how, *plan.reasons])
         self.add(step)
         return done | {target}
 

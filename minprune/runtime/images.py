@@ -43,6 +43,8 @@ class ImagePlan:
         The values that leave this part of the network.
     """
 
+    form = "tiles"
+
     def __init__(self, net: Graph, parts: list[Part], shapes: Shapes, back: str = "") -> None:
         self.net, self.parts, self.shapes, self.back = net, parts, shapes, back
         self.inside = {part.target for part in parts} | {part.name for part in parts}
@@ -76,6 +78,16 @@ class ImagePlan:
     def another(self) -> ImagePlan:
         """The same plan with buffers of its own, so that another thread can run it; the packed weights are shared."""
         return ImagePlan(self.net, self.parts, self.shapes, self.back)
+
+    @property
+    def saved(self) -> int:
+        """The multiply-adds of a sample that are not done, because their weights are 0."""
+        return sum(part.saved for part in self.parts)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Where several kernels were tried, which, and their times."""
+        return [part.why for part in self.parts if part.why]
 
     def load(self, arrays: Mapping[str, Array]) -> None:
         """Take the network's arrays as they are now."""

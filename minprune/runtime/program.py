@@ -21,6 +21,7 @@ from ..reports import table
 from .building import Builder, buffer, shortest
 from .folding import folded
 from .images import ImagePlan
+from .pixels import PixelPlan
 from .planning import plan_images
 from .steps import LayerRows, ProductRows, Step, Workspace, panel_room
 
@@ -261,10 +262,10 @@ def compile_network(net: Graph, batch_size: int = 1, threads: int | None = None)
     return min(programs, key=lambda program: program.seconds)
 
 
-def _plans(net: Graph) -> list[ImagePlan | None]:
-    """Ways to run the layers that work on images: one by one, and tile by tile where there is one way out of them."""
+def _plans(net: Graph) -> list[ImagePlan | PixelPlan | None]:
+    """Ways to run the layers that work on images: one by one, and all together where there is one way out of them."""
     plan = plan_images(net, net.value_shapes(net.input_shapes)) if net.input_shapes else "the shapes are not known"
     if isinstance(plan, str) or len(plan.ends) != 1:
         return [None]
     plan.load(net.arrays)
-    return [None, plan]
+    return [None, plan, PixelPlan(plan)]

@@ -23,6 +23,7 @@ from ..kernels.vectors import BYTES, VECTORS
 from ..layers import Layer
 from ..ops import Array
 from .images import ImagePlan
+from .pixels import PixelPlan
 
 Call = Callable[[], Any]
 
@@ -180,10 +181,10 @@ class LayerRows(Step):
 
 
 @dataclass(eq=False)
-class ImageTiles(Step):
-    """All layers that work on images, tile by tile; from rows to rows. Every workspace has a plan of its own."""
+class Images(Step):
+    """All layers that work on images, on tiles or on pixels; from rows to rows. Every workspace has its own plan."""
 
-    plan: ImagePlan | None = None
+    plan: ImagePlan | PixelPlan | None = None
 
     def bind(self, space: Workspace) -> Call:
         arrays, target = space.arrays, self.target

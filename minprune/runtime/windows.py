@@ -71,10 +71,11 @@ class Filters(Part):
         entries = prod(layer.kernel)
         self.blocks = Blocks(self.groups, self.filters, self.width * entries, dtype)
         self.turned = Blocks(self.groups, self.width, self.filters * entries, dtype)
+        self.W = NOTHING[np.dtype(dtype)]  # as they were loaded
         self.bias = np.zeros(layer.outputs if layer.bias else 0, dtype)
 
     def load(self, arrays: Mapping[str, Array]) -> None:
-        W = with_rows(arrays[f"{self.name}.W"])
+        self.W = W = with_rows(arrays[f"{self.name}.W"])
         grouped = W.reshape(self.groups, self.filters, *W.shape[1:])
         self.blocks.load(grouped)
         if self.inner:
