@@ -317,7 +317,11 @@ def _as_inputs(pixels: NDArray[Any], flat: bool) -> NDArray[np.float32]:
 
 
 def _scaled(x: NDArray[Any]) -> NDArray[Any]:
-    return x.astype(np.float32) / 255 if x.dtype == np.uint8 else x
+    if x.dtype != np.uint8:
+        return x
+    scaled = x.astype(np.float32)
+    scaled /= 255  # in place: MNIST is 188 MB
+    return scaled
 
 
 def _whole(y: NDArray[Any]) -> NDArray[Any]:

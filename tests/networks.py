@@ -220,6 +220,20 @@ def _squeezed_and_excited() -> Graph:
     return _graph(nodes, input_shape=(2, 3, 3))
 
 
+def _turned_and_read_twice() -> Graph:
+    """Rows become images; a dense layer reads both, and what turns the images round a second time."""
+    nodes = {
+        "i": (Rearrange((0,), (4, 4, 2)), "x"),
+        "t": (Rearrange((2, 0, 1), (2, 4, 4)), "i"),
+        "c": (C(2, 3, 3), "t"),
+        "f": (F(), "c"),
+        "g": (F(), "t"),
+        "both": (mp.Concat(), "f", "g"),
+        "y": (D(44, 2), "both"),
+    }
+    return _graph(nodes, input_shape=(32,))
+
+
 def _attention() -> Graph:
     """Every place looks at every other; the sums through which they do that bind their neurons."""
     nodes = {
@@ -319,6 +333,11 @@ EXAMPLES: dict[str, Callable[[], Graph]] = {
     "flattened channels last": lambda: _seq(
         *(C(1, 3, 2), R(), C(3, 4, 2), R(), Rearrange((1, 2, 0), (-1,)), D(16, 2)), input_shape=(1, 4, 4)
     ),
+    "channels last": lambda: _seq(
+        *(Rearrange((2, 0, 1), (2, 5, 5)), C(2, 3, 2), R(), C(3, 4, 2), R(), Rearrange((1, 2, 0), (-1,)), D(36, 2)),
+        input_shape=(5, 5, 2),
+    ),
+    "turned and read twice": _turned_and_read_twice,
     "spread over channels": lambda: _seq(
         *(C(1, 3, 2), R(), C(3, 4, 2), Rearrange((1, 2, 0), (-1, 2)), R(), F(), D(16, 2)), input_shape=(1, 4, 4)
     ),

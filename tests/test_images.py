@@ -139,6 +139,26 @@ def test_a_convolution_of_sequences_is_planned() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "entering", "left"),
+    [("channels last", ["rearrange1"], []), ("turned and read twice", ["i", "t"], ["i", "t"])],
+)
+def test_what_turns_inputs_round_enters_the_plan(name: str, entering: list[str], left: list[str]) -> None:
+    net = EXAMPLES[name]()
+    plan = planned(net)
+    assert isinstance(plan, ImagePlan)
+    assert list(plan.entering) == entering
+    assert [name for name in entering if name not in plan.inside] == left  # somebody else reads it, too
+    with mp.backend("numba"):
+        whole = plan_for(net, inputs(net, n=1), 20)
+    assert isinstance(whole, NetPlan)
+    x, t = inputs(net, n=20), np.arange(20) % 2
+    expected, found = (loss_and_gradients(net, x, t, "cross_entropy", plan=p) for p in (None, whole))
+    assert found[0] == pytest.approx(expected[0], rel=1e-12)
+    for parameter, grad in expected[1].items():
+        np.testing.assert_allclose(found[1][parameter], grad, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
     ("net", "why"),
     [
         (mp.Sequential(mp.Dense(3, 2), input_shape=(3,)), "it has no convolution"),

@@ -26,6 +26,7 @@ from ..kernels import tiles
 from ..kernels.layout import aligned
 from ..nn import Graph
 from ..ops import Array
+from ..wiring import Node
 from .norming import Norm
 from .passing import TileGate, wanted
 from .tile import Call, Part, Shapes, Tile, as_matrix
@@ -39,20 +40,28 @@ class ImagePlan:
     ----------
     parts : list of Part
         In their order.
-    ends : list of str
-        The values that leave this part of the network.
+    inputs, ends : list of str
+        The network's inputs that it reads, and the values that leave this part of the network.
     """
 
     form = "tiles"
 
-    def __init__(self, net: Graph, parts: list[Part], shapes: Shapes, back: str = "") -> None:
+    def __init__(
+        self,
+        net: Graph,
+        parts: list[Part],
+        shapes: Shapes,
+        back: str = "",
+        entering: Mapping[str, Node] | None = None,
+    ) -> None:
         self.net, self.parts, self.shapes, self.back = net, parts, shapes, back
         self.inside = {part.target for part in parts} | {part.name for part in parts}
         made = {part.target for part in parts}
         read = Counter(source for part in parts for source in part.sources)
+        self._enter(entering or {}, set(read))
         outside = {source for name, node in net.nodes.items() if name not in self.inside for source in node.inputs}
         self.ends = [part.target for part in parts if part.target in outside or part.target == net.output]
-        self.inputs = [name for name in net.inputs if name in read]
+        self.begins = [name for name in (*net.inputs, *self.entering) if name in read]
         self.summed = {value for value in made if read[value] + (value in self.ends) != 1}
         self.wanted = wanted(parts, back)
         for part in parts:
@@ -75,9 +84,29 @@ class ImagePlan:
         self._rows: dict[str, Array] = {}
         self.seen: dict[str, tuple[Array, Array]] = {}  # by gates: their effects and slopes, (N, C)
 
+    def _enter(self, entering: Mapping[str, Node], read: set[str]) -> None:
+        """Keep what turns inputs round for the parts, and note which nodes nobody else needs."""
+        self.entering: dict[str, Node] = {}
+        for name, node in [*entering.items()][::-1]:  # the last first: it reads those before it
+            if name in read:
+                self.entering = {name: node, **self.entering}
+                read.add(node.inputs[0])
+        self.inputs = [name for name in self.net.inputs if name in read]
+        for name in [*self.entering][::-1]:
+            readers = {other for other, node in self.net.nodes.items() if name in node.inputs}
+            if readers <= self.inside and name != self.net.output:
+                self.inside.add(name)
+
+    def entered(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """The values that the parts begin with, as rows, from the inputs."""
+        there = dict(values)
+        for name, node in self.entering.items():
+            there[name] = node.layer.forward({}, there[node.inputs[0]])
+        return {name: np.ascontiguousarray(there[name]) for name in self.begins}
+
     def another(self) -> ImagePlan:
         """The same plan with buffers of its own, so that another thread can run it; the packed weights are shared."""
-        return ImagePlan(self.net, self.parts, self.shapes, self.back)
+        return ImagePlan(self.net, self.parts, self.shapes, self.back, self.entering)
 
     @property
     def saved(self) -> int:
@@ -97,7 +126,7 @@ class ImagePlan:
     def forward(self, values: Mapping[str, Array], out: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """From the inputs (N, …) to the ends (N, …): in `out`, or where the next call overwrites them."""
         count = len(values[self.inputs[0]])
-        inputs = {name: np.ascontiguousarray(values[name]).reshape(count, -1) for name in self.inputs}
+        inputs = {name: x.reshape(count, -1) for name, x in self.entered(values).items()}
         rows = {end: self._room(end, count) if out is None else out[end].reshape(count, -1) for end in self.ends}
         for stage in range(len(self._stages)):
             for norm in self._norms(stage):
@@ -177,7 +206,7 @@ class ImagePlan:
         """Buffers and bound calls for further samples."""
         forgotten, first, several = self._forgotten(), not self._tiles, len(self._stages) > 1
         bars = {} if several else self._bars  # a gradient may have to wait until all tiles are through a stage
-        tile = Tile({name: self._buffer(name) for name in self.inputs}, {}, bars, self.grads, spare=self._spare)
+        tile = Tile({name: self._buffer(name) for name in self.begins}, {}, bars, self.grads, spare=self._spare)
         for part in self.parts:
             value, source = part.target, part.sources[0]
             if isinstance(part, TileGate):

@@ -184,8 +184,8 @@ class PixelPlan:
         self.plan = plan
         self.parts, self.ends, self.inputs, self.inside = plan.parts, plan.ends, plan.inputs, plan.inside
         self._held: dict[str, Any] = {} if held is None else held  # weights, which all copies share
-        images = {value: self._image(value) for value in (*self.inputs, *(part.target for part in self.parts))}
-        self._begins = [(name, images[name]) for name in self.inputs]
+        images = {value: self._image(value) for value in (*plan.begins, *(part.target for part in self.parts))}
+        self._begins = [(name, images[name]) for name in plan.begins]
         self._ends = [(end, images[end]) for end in self.ends]
         self._calls = [bind(part, images, self._held) for part in self.parts]
 
@@ -196,7 +196,8 @@ class PixelPlan:
     def forward(self, values: Mapping[str, Array], out: Mapping[str, Array]) -> None:
         """From the inputs (N, …) to the ends (N, …)."""
         dtype = self.plan.net.dtype
-        given = [(image, self._as_images(name, values[name])) for name, image in self._begins]
+        entered = self.plan.entered(values)
+        given = [(image, self._as_images(name, entered[name])) for name, image in self._begins]
         wanted = [(image, self._as_images(end, out[end])) for end, image in self._ends]
         turn_in, turn_out = kernels.to_pixels[dtype], kernels.from_pixels[dtype]
         for n in range(len(given[0][1])):
@@ -213,7 +214,7 @@ class PixelPlan:
         readers = [part for part in self.parts if value in part.sources]
         filters = [part for part in readers if isinstance(part, Filters)]
         down, along = (max([0, *(part.windows.padding[axis] for part in filters)]) for axis in (0, 1))
-        tight = value in self.inputs and all(isinstance(part, Filters) and not depthwise(part) for part in readers)
+        tight = value in self.plan.begins and all(isinstance(part, Filters) and not depthwise(part) for part in readers)
         deep = channels if tight else kernels.pitch(channels, self.plan.net.dtype)
         pixels = aligned((rows + 2 * down, columns + 2 * along, deep), self.plan.net.dtype)
         pixels[...] = 0

@@ -29,12 +29,14 @@ from ..layers import (
     MaxPool2d,
     Multiply,
     PReLU,
+    Rearrange,
     ReLU,
     Sigmoid,
     Softplus,
     Tanh,
 )
 from ..nn import Graph
+from ..wiring import Node
 from .images import ImagePlan
 from .kept_weights import KeptFilters
 from .neurons import AnyRows, Neurons, RowsPart, Through
@@ -130,7 +132,7 @@ def plan_images(net: Graph, shapes: Shapes, back: str = "") -> ImagePlan | str:
     if not convolutions & planned or (back and convolutions - planned):
         left = next(name for name in net.nodes if name not in chooser.there)
         return f"{left} ({type(net.nodes[left].layer).__name__}) is not planned"
-    return ImagePlan(net, parts, shapes, back)
+    return ImagePlan(net, parts, shapes, back, chooser.entering)
 
 
 class Chooser:
@@ -196,13 +198,21 @@ class RowsChooser(Chooser):
 
 
 class TileChooser(Chooser):
-    """Layers of images, from the inputs on."""
+    """Layers of images, from the inputs on.
+
+    What turns an input round before (channels that come last, rows that become images) is `entering`.
+    """
 
     def parts(self) -> list[Part]:
-        """The layers that are known; `there` then has the names of all their values, and of the inputs."""
+        """The layers that are known; `there` then has the names of all their values, and of what enters."""
         self.inside: dict[str, Part] = {}
+        self.entering: dict[str, Node] = {}
         self.there = {name for name in self.net.inputs if 2 <= len(self.shapes[name]) <= 3}
         for name, node in self.net.nodes.items():
+            if isinstance(node.layer, Rearrange) and node.inputs[0] in {*self.net.inputs, *self.entering}:
+                self.entering[name] = node
+                self.there |= {name} if 2 <= len(self.shapes[name]) <= 3 else set()
+                continue
             if not all(source in self.there for source in node.inputs) or len(set(node.inputs)) < len(node.inputs):
                 continue
             made = self._part(name)
