@@ -3,9 +3,8 @@
     python bench/startup.py [--pairs 15] [--quick] [--json DIR]
 
 Fresh processes, in turn: NumPy, minprune, NumPy, minprune …; seconds of the statement in each, and how many times as
-long as NumPy's import it takes (median and quartiles over the turns). First results are those of the numba backend, with
-the kernels that an earlier process has compiled, and in an empty cache, where all of them are compiled first (three
-processes each).
+long as NumPy's import it takes (median and quartiles over the turns). First results are those of the numba backend, in
+an empty cache, where all kernels are compiled first, and with the kernels that this has left (three processes each).
 """
 
 from __future__ import annotations
