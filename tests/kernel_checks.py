@@ -27,9 +27,10 @@ from minprune.kernels.losses import label_losses_kernel
 from minprune.kernels.optimisers import adam_kernel, momentum_kernel
 from minprune.kernels.pixels import from_pixels, pitch, to_pixels
 from minprune.kernels.pooling import avg_pool_grad_kernel, avg_pool_kernel, max_pool_grad_kernel, max_pool_kernel
-from minprune.kernels.rows import dense_rows, sparse_rows
+from minprune.kernels.rows import EIGHT, by_eights, dense_rows, sparse_rows
 from minprune.kernels.strips import (
     PADDED,
+    ROWS,
     Parts,
     dense_strips,
     from_strips,
@@ -83,7 +84,8 @@ def all_cases(reference: Callable[..., Any], dtype: Any, large: bool = True) -> 
 
 def on_rows(x: Any, W: Any, b: Any) -> Any:
     y = np.empty((len(x), len(W)), x.dtype)
-    dense_rows[x.dtype](*map(np.ascontiguousarray, (W, b)), False, np.ascontiguousarray(x), len(x), y)
+    sums, given = np.empty(EIGHT, x.dtype), np.ascontiguousarray(x)
+    dense_rows[x.dtype](by_eights(W), np.ascontiguousarray(b), False, given, len(x), sums, y)
     return y
 
 
@@ -112,7 +114,7 @@ def on_strips(x: Any, W: Any, b: Any, rows: int = 0) -> Any:
         p = Parts.of(W, W != 0, rows)
         sparse_strips[x.dtype](p.rows, p.values, p.columns, p.offsets, bias, False, len(x), X, Y)
     else:
-        dense_strips[x.dtype](tiled(W), bias, False, len(x), X, Y)
+        dense_strips[x.dtype](tiled(W), -(-len(W) // ROWS), W.shape[1], bias, False, len(x), X, Y)
     y = np.empty((len(x), len(W)), x.dtype)
     from_strips[x.dtype](Y, y)
     return y

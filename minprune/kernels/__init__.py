@@ -8,7 +8,8 @@ other scores. Programs (`minprune.compile`) run on `strips` with a micro-kernel 
 
 The same for images: `filters` (two micro-kernels), `correlate` (the loops), `layout` (how images lie in memory),
 `convolution` (whom they serve); `pooling` and `elementwise` are plain loops; their inputs are in `window_cases`. Plans
-(`minprune.runtime.plans`) run on `tiles` of images, with `maxima` for max-pooling and `norms` for batch-norm.
+(`minprune.runtime.plans`) run on `tiles` of images, with `maxima` for max-pooling and `norms` for batch-norm; programs
+for a few samples on the `pixels` of one, with the micro-kernels of `places`.
 
 Where weights are gone: `spans` (a micro-kernel), `sparse_loops` and `sparse_filters` for images, `columns` for inputs
 that are 0; `storing` writes it all.
@@ -26,6 +27,7 @@ from . import losses as losses
 from . import machine as machine
 from . import norms as norms
 from . import optimisers as optimisers
+from . import pixels as pixels
 from . import pooling as pooling
 from . import rows as rows
 from . import sparse_filters as sparse_filters

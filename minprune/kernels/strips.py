@@ -31,13 +31,14 @@ from numba.extending import register_jitable
 from ..ops import Array
 from .keeping import compiled, read, written
 from .storing import COLUMN, stored
-from .vectors import BYTES, turn
+from .vectors import BYTES, TILE, turn
 from .walk import VECTORS, walk
 
-ROWS, HALF = 8, VECTORS // 2  # neurons of a dense layer, and vectors of a strip, at a time
+ROWS, HALF = 6, VECTORS // 2  # neurons of a dense layer, and vectors of half a strip, at a time
+WHOLE = VECTORS if TILE.bits != 256 else HALF  # 6 × 4 sums need 32 registers
 PART = 128  # columns of a sparse layer
 DEPTH = 256  # inputs of a dense one
-PADDED = 16  # the features of a strip are filled up to a multiple of it: whole blocks, whole tiles
+PADDED = 16  # rows of the largest block
 
 
 def lanes(dtype: Any) -> int:
@@ -46,46 +47,66 @@ def lanes(dtype: Any) -> int:
 
 
 def padded(features: int) -> int:
-    """How many features a strip has room for."""
-    return -(-features // PADDED) * PADDED
+    """How many features a strip has room for: whole blocks of the sparse layers, whole tiles of the dense ones."""
+    return max(-(-features // PADDED) * PADDED, -(-features // ROWS) * ROWS)
 
 
 @compiled(
-    lambda t: types.void(read(t, 3, "C"), read(t, 1, "C"), types.boolean, types.intp, written(t, 3), written(t, 3))
+    lambda t: types.void(
+        read(t, 1, "C"),
+        types.intp,
+        types.intp,
+        read(t, 1, "C"),
+        types.boolean,
+        types.intp,
+        written(t, 3),
+        written(t, 3),
+    )
 )
-def dense_strips(W, bias, relu, samples, X, Y):
+def dense_strips(W, tiles, I, bias, relu, samples, X, Y):  # noqa: E741
     """Y[s] = W X[s] + bias for the strips that hold so many samples; W as `tiled`, bias padded."""
-    tiles, I = W.shape[:2]  # noqa: E741
     L = X.shape[2]
-    A, flat, out = W.reshape(-1), X.reshape(-1), Y.reshape(-1)
+    flat, out = X.reshape(-1), Y.reshape(-1)
     half = L // 2
     for s in range((samples + L - 1) // L):
         wide = min(samples - s * L, L)
         for k0 in range(0, max(I, 1), DEPTH):
             count = min(DEPTH, I - k0)
             last = k0 + count >= I
-            for at in range(0, wide, half):
+            at = 0
+            while at < wide:
                 for tile in range(tiles):
-                    walk(
-                        ROWS, HALF, A, (tile * I + k0) * ROWS, 1, ROWS, None, 0, count,
-                        flat, (s * X.shape[1] + k0) * L + at, bias, tile * ROWS,
-                        out, (s * Y.shape[1] + tile * ROWS) * L + at, k0 == 0, relu and last,
-                    )  # fmt: skip
+                    w, x = (k0 * tiles + tile * count) * ROWS, (s * X.shape[1] + k0) * L + at
+                    y = (s * Y.shape[1] + tile * ROWS) * L + at
+                    # fmt: off
+                    if at + half < wide and WHOLE == VECTORS:
+                        walk(ROWS, WHOLE, W, w, 1, ROWS, None, 0, count, flat, x, bias, tile * ROWS, out, y,
+                             k0 == 0, relu and last)
+                    else:
+                        walk(ROWS, HALF, W, w, 1, ROWS, None, 0, count, flat, x, bias, tile * ROWS, out, y,
+                             k0 == 0, relu and last)
+                    # fmt: on
+                at += L if at + half < wide and WHOLE == VECTORS else half
 
 
 def tiled(W: Array) -> Array:
-    """A matrix (J, I) as `dense_strips` reads it: (J / 8, I, 8), filled up with zeros.
+    """A matrix (J, I) as `dense_strips` reads it: by parts of the columns, by tiles of six rows, by columns; flat.
 
     Examples
     --------
-    >>> tiled(np.array([[1.0, 2.0], [3.0, 4.0]]))[0, :, :3]
-    array([[1., 3., 0.],
-           [2., 4., 0.]])
+    >>> tiled(np.array([[1.0, 2.0], [3.0, 4.0]]))[:9]
+    array([1., 3., 0., 0., 0., 0., 2., 4., 0.])
     """
     J, I = W.shape  # noqa: E741
-    rows = np.zeros((-(-J // ROWS) * ROWS, I), W.dtype)
+    tiles = -(-J // ROWS)
+    rows = np.zeros((tiles * ROWS, I), W.dtype)
     rows[:J] = W
-    return aligned_copy(rows.reshape(len(rows) // ROWS, ROWS, I).swapaxes(1, 2))
+    stored = aligned((tiles * I * ROWS,), W.dtype)
+    for k0 in range(0, I, DEPTH):
+        part = rows[:, k0 : k0 + DEPTH]
+        part = part.reshape(tiles, ROWS, part.shape[1]).swapaxes(1, 2)
+        stored[k0 * tiles * ROWS :][: part.size] = part.reshape(-1)
+    return stored
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import StructureError
 from ..kernels.columns import by_columns
+from ..kernels.rows import by_eights
 from ..kernels.strips import PADDED, Parts, aligned, aligned_copy, padded, strip_buffer, tiled
 from ..layers import Dense, Flatten, ReLU
 from ..nn import Graph
@@ -170,7 +171,9 @@ class Builder:
         share = kept.sum() / max(1, W.size)
         few = share < FULL and W.shape[1] <= np.iinfo(np.uint16).max
         if self.form == "rows":
-            found: list[Affine] = [kinds.DenseRows(name, sources, target, "dense, row by row", W=W, **common)]
+            found: list[Affine] = [
+                kinds.DenseRows(name, sources, target, "dense, row by row", W=by_eights(W), **common)
+            ]
             if self.batch_size <= SINGLE and W.shape[1] <= np.iinfo(np.uint16).max:
                 stored = by_columns(W)
                 found.append(kinds.DenseColumns(name, sources, target, "dense, by columns", W=stored, **common))
@@ -181,7 +184,7 @@ class Builder:
                 own = {"macs": matrix[0].size, "nbytes": sum(array.nbytes for array in matrix)}
                 found.append(kinds.SparseRows(name, sources, target, "CSR", matrix=matrix, **common | own))
             return found
-        found = [kinds.DenseStrips(name, sources, target, "dense", W=tiled(W), **common)]
+        found = [kinds.DenseStrips(name, sources, target, "dense", W=tiled(W), shape=W.shape, **common)]
         for rows in BLOCKS if few else ():
             parts = Parts.of(W, kept, rows)
             if parts.values.size <= W.size:

@@ -16,9 +16,9 @@ import numpy as np
 
 from ..kernels.columns import dense_columns, room
 from ..kernels.gemm import gemm
-from ..kernels.rows import dense_rows, sparse_rows
+from ..kernels.rows import EIGHT, dense_rows, sparse_rows
 from ..kernels.storing import stored
-from ..kernels.strips import dense_strips, from_strips, sparse_strips, to_strips
+from ..kernels.strips import ROWS, dense_strips, from_strips, sparse_strips, to_strips
 from ..kernels.vectors import BYTES, VECTORS
 from ..layers import Layer
 from ..ops import Array
@@ -92,12 +92,14 @@ class Affine(Step):
 class DenseStrips(Affine):
     """All weights, on strips."""
 
-    W: Array = field(default_factory=lambda: np.empty((0, 0)))
+    W: Array = field(default_factory=lambda: np.empty(0))
+    shape: tuple[int, int] = (0, 0)
 
     def bind(self, space: Workspace) -> Call:
         X, Y = space.arrays[self.sources[0]], space.arrays[self.target]
-        kernel, W, bias, relu = dense_strips[X.dtype], self.W, self.bias, self.relu
-        return lambda: kernel(W, bias, relu, space.count, X, Y)
+        kernel, W, bias, relu, (outputs, inputs) = dense_strips[X.dtype], self.W, self.bias, self.relu, self.shape
+        tiles = -(-outputs // ROWS)
+        return lambda: kernel(W, tiles, inputs, bias, relu, space.count, X, Y)
 
 
 @dataclass(eq=False)
@@ -116,12 +118,13 @@ class SparseStrips(Affine):
 class DenseRows(Affine):
     """All weights, on a few rows."""
 
-    W: Array = field(default_factory=lambda: np.empty((0, 0)))
+    W: Array = field(default_factory=lambda: np.empty(0))
 
     def bind(self, space: Workspace) -> Call:
         arrays, source, target = space.arrays, self.sources[0], self.target
         kernel, W, bias, relu = dense_rows[self.W.dtype], self.W, self.bias, self.relu
-        return lambda: kernel(W, bias, relu, arrays[source], space.count, arrays[target])
+        sums = np.empty(EIGHT, W.dtype)
+        return lambda: kernel(W, bias, relu, arrays[source], space.count, sums, arrays[target])
 
 
 @dataclass(eq=False)
