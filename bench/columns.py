@@ -19,7 +19,7 @@ import numpy as np
 from side_by_side import keep, ratio, spread, start, take_turns
 
 from minprune.kernels.columns import by_columns, dense_columns, room
-from minprune.kernels.rows import EIGHT, by_eights, dense_rows, sparse_rows
+from minprune.kernels.rows import by_eights, dense_rows, sparse_rows
 from minprune.kernels.strips import aligned_copy
 from minprune.progress import track
 from minprune.reports import duration, table
@@ -57,9 +57,9 @@ def ours(W: Any, x: Any, b: Any) -> tuple[dict[str, Any], float]:
     stored = by_columns(W)
     building = perf_counter() - start
     dense, sparse, columns = dense_rows[FLOAT], sparse_rows[FLOAT], dense_columns[FLOAT]
-    eights, sums = by_eights(W), np.empty(EIGHT, FLOAT)
+    eights = by_eights(W, b[: len(W)])
     calls = {
-        "rows": lambda: dense(eights, b, False, x, 1, sums, y),
+        "rows": lambda: dense(eights, False, x, 1, y),
         "CSR": lambda: sparse(*matrix, b, False, x, 1, y),
         "columns": lambda: columns(stored, b, False, x, 1, scratch, y),
     }

@@ -21,16 +21,18 @@ from minprune.kernels.convolution import conv_grad_W_kernel, conv_grad_x_kernel,
 from minprune.kernels.dense import affine_grad_W_kernel, affine_grad_x_kernel, affine_kernel
 from minprune.kernels.effects import effect_sums_kernel
 from minprune.kernels.elementwise import relu_grad_kernel
+from minprune.kernels.gemm import gemm_packed, packed
 from minprune.kernels.layout import aligned, with_rows
 from minprune.kernels.leaving import outputs_kernel, sums_kernel
 from minprune.kernels.losses import label_losses_kernel
 from minprune.kernels.optimisers import adam_kernel, momentum_kernel
 from minprune.kernels.pixels import from_pixels, pitch, to_pixels
 from minprune.kernels.pooling import avg_pool_grad_kernel, avg_pool_kernel, max_pool_grad_kernel, max_pool_kernel
-from minprune.kernels.rows import EIGHT, by_eights, dense_rows, sparse_rows
+from minprune.kernels.rows import by_eights, dense_rows, sparse_rows
 from minprune.kernels.strips import (
+    LOW,
     PADDED,
-    ROWS,
+    TALL,
     Parts,
     dense_strips,
     from_strips,
@@ -84,8 +86,7 @@ def all_cases(reference: Callable[..., Any], dtype: Any, large: bool = True) -> 
 
 def on_rows(x: Any, W: Any, b: Any) -> Any:
     y = np.empty((len(x), len(W)), x.dtype)
-    sums, given = np.empty(EIGHT, x.dtype), np.ascontiguousarray(x)
-    dense_rows[x.dtype](by_eights(W), np.ascontiguousarray(b), False, given, len(x), sums, y)
+    dense_rows[x.dtype](by_eights(W, b), False, np.ascontiguousarray(x), len(x), y)
     return y
 
 
@@ -97,13 +98,19 @@ def on_columns(x: Any, W: Any, b: Any, relu: bool = False) -> Any:
     return y
 
 
+def on_packed(x: Any, W: Any, b: Any) -> Any:
+    y, bias = np.full((len(x), len(W)), np.nan, x.dtype), np.ascontiguousarray(b)
+    gemm_packed[x.dtype](np.ascontiguousarray(x), packed(W.T), bias, False, y)
+    return y
+
+
 def sparse_on_rows(x: Any, W: Any, b: Any) -> Any:
     y = np.empty((len(x), len(W)), x.dtype)
     sparse_rows[x.dtype](*csr(W, W != 0), np.ascontiguousarray(b), False, np.ascontiguousarray(x), len(x), y)
     return y
 
 
-def on_strips(x: Any, W: Any, b: Any, rows: int = 0) -> Any:
+def on_strips(x: Any, W: Any, b: Any, rows: int = 0, tile: int = LOW) -> Any:
     """All weights, or those that are not 0 in blocks of so many rows; what was in the buffers must not matter."""
     X, Y = (strip_buffer(len(x), size, x.dtype) for size in (x.shape[1], len(W)))
     X[...], Y[...] = np.nan, np.nan
@@ -114,7 +121,7 @@ def on_strips(x: Any, W: Any, b: Any, rows: int = 0) -> Any:
         p = Parts.of(W, W != 0, rows)
         sparse_strips[x.dtype](p.rows, p.values, p.columns, p.offsets, bias, False, len(x), X, Y)
     else:
-        dense_strips[x.dtype](tiled(W), -(-len(W) // ROWS), W.shape[1], bias, False, len(x), X, Y)
+        dense_strips[x.dtype](*tiled(W, tile), bias, False, len(x), X, Y)
     y = np.empty((len(x), len(W)), x.dtype)
     from_strips[x.dtype](Y, y)
     return y
@@ -303,8 +310,10 @@ def check_in_place(reference: Callable[..., Any], dtype: Any, shapes: Any = SHAP
 WAYS: dict[str, Callable[..., Any]] = {
     "rows": on_rows,
     "columns": on_columns,
+    "packed panels": on_packed,
     "CSR on rows": sparse_on_rows,
-    "strips": on_strips,
+    "strips, whole": on_strips,
+    "strips, by halves": partial(on_strips, tile=TALL),
     "CSR on strips": partial(on_strips, rows=1),
     "4×1 on strips": partial(on_strips, rows=4),
     "16×1 on strips": partial(on_strips, rows=16),

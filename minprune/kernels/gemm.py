@@ -101,6 +101,46 @@ def gemm(A, B, bias, relu, panels, C):
             block(A, B, k0, min(depth, K - k0), start, stop, panels, bias, C, k0 == 0, relu and last)
 
 
+@compiled(lambda t: types.void(read(t, 2, "C"), read(t, 1, "C"), read(t, 1, "C"), types.boolean, written(t, 2)))
+def gemm_packed(A, panels, bias, relu, C):
+    """C = A B + bias, or what of it is above 0, for a B that is the same every time: `packed` once."""
+    K, N, lanes = A.shape[1], C.shape[1], BYTES // C.itemsize
+    parts = max(1, (K + DEPTH - 1) // DEPTH)
+    depth, width = max(1, (K + parts - 1) // parts), VECTORS * lanes
+    at = 0
+    for k0 in range(0, max(K, 1), depth):
+        deep, last = min(depth, K - k0), k0 + depth >= K
+        for j0 in range(0, N, width):
+            columns = min(width, N - j0)
+            vectors = (columns + lanes - 1) // lanes
+            tiles(A, 0, A.shape[0], k0, deep, panels[at:], vectors, bias, C, j0, columns, k0 == 0, relu and last)
+            at += deep * vectors * lanes
+
+
+@compiled(lambda t: types.void(read(t, 2), written(t, 1)))
+def pack_all(B, panels):
+    """B (K, N) as `gemm_packed` reads it."""
+    (K, N), lanes = B.shape, BYTES // B.itemsize
+    parts = max(1, (K + DEPTH - 1) // DEPTH)
+    depth, width = max(1, (K + parts - 1) // parts), VECTORS * lanes
+    at = 0
+    for k0 in range(0, max(K, 1), depth):
+        for j0 in range(0, N, width):
+            columns = min(width, N - j0)
+            padded = (columns + lanes - 1) // lanes * lanes
+            pack(B, k0, min(depth, K - k0), j0, columns, padded, panels[at:])
+            at += min(depth, K - k0) * padded
+
+
+def packed(B: Array) -> Array:
+    """A matrix (K, N) as `gemm_packed` reads it."""
+    lanes = BYTES // B.itemsize
+    base = np.empty(len(B) * -(-B.shape[1] // lanes) * lanes + 64, B.dtype)
+    panels = base[-base.ctypes.data % 64 // B.itemsize :]
+    pack_all[B.dtype](B, panels)
+    return panels
+
+
 NOTHING = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}  # the bias where there is none
 
 

@@ -11,8 +11,12 @@ strips     a weight meets L samples at once, whatever column it stands in: nothi
 parts      of `PART` columns: 128 rows of 64 samples are 32 kB. The weights are sorted by part when they are stored
 blocks     R neurons that keep the same columns share each row of X, in registers: R times fewer loads
 
-L is 4 vectors: 64 samples in float32 with AVX-512. The last strip of a batch may hold
-anything behind the last sample; the dense layer skips its empty half.
+tiles      of a dense layer: 6 neurons for the 4 vectors of a strip do 24 multiply-adds with 10 loads; where half of the
+           strip would be empty, 10 neurons for 2 vectors do 20 with 12. Which is faster is tried
+in order   its weights lie as they are read, part by part and in these tile by tile: one stream, which the CPU fetches
+           ahead of time
+
+L is 4 vectors: 64 samples in float32 with AVX-512. The last strip of a batch may hold anything behind the last sample.
 
 Dense and blocks are bound by the multiply-adds, CSR by the loads of X: at best 4 multiply-adds in 3 cycles, two thirds
 of dense. So CSR pays from about a third of zeros on, and blocks at once.
@@ -34,8 +38,9 @@ from .storing import COLUMN, stored
 from .vectors import BYTES, TILE, turn
 from .walk import VECTORS, walk
 
-ROWS, HALF = 6, VECTORS // 2  # neurons of a dense layer, and vectors of half a strip, at a time
-WHOLE = VECTORS if TILE.bits != 256 else HALF  # 6 × 4 sums need 32 registers
+HALF = VECTORS // 2  # of a strip
+# Neurons of a dense layer at a time, for all vectors of a strip and for half of them: each sum needs a register.
+LOW, TALL = (3, 6) if TILE.bits == 256 else (6, 10)
 PART = 128  # columns of a sparse layer
 DEPTH = 256  # inputs of a dense one
 PADDED = 16  # rows of the largest block
@@ -47,66 +52,67 @@ def lanes(dtype: Any) -> int:
 
 
 def padded(features: int) -> int:
-    """How many features a strip has room for: whole blocks of the sparse layers, whole tiles of the dense ones."""
-    return max(-(-features // PADDED) * PADDED, -(-features // ROWS) * ROWS)
+    """How many features a strip has room for: whole blocks of a sparse layer, whole tiles of a dense one."""
+    return max(-(-features // rows) * rows for rows in (PADDED, LOW, TALL))
+
+
+@register_jitable
+def dense_part(rows, tiles, W, w, count, flat, x, bias, out, y, down, first, relu):
+    """All neurons for a part of the columns: y += W[w …] · x. Each call is compiled for the constants in it."""
+    for tile in range(tiles):
+        i, start, z = tile * rows, w + tile * count * rows, y + tile * down
+        if rows == LOW:
+            walk(LOW, VECTORS, W, start, 1, LOW, None, 0, count, flat, x, bias, i, out, z, first, relu)
+        else:
+            walk(TALL, HALF, W, start, 1, TALL, None, 0, count, flat, x, bias, i, out, z, first, relu)
 
 
 @compiled(
     lambda t: types.void(
-        read(t, 1, "C"),
-        types.intp,
-        types.intp,
-        read(t, 1, "C"),
-        types.boolean,
-        types.intp,
-        written(t, 3),
+        types.UniTuple(types.intp, 3), read(t, 1, "C"), read(t, 1, "C"), types.boolean, types.intp, written(t, 3),
         written(t, 3),
     )
-)
-def dense_strips(W, tiles, I, bias, relu, samples, X, Y):  # noqa: E741
-    """Y[s] = W X[s] + bias for the strips that hold so many samples; W as `tiled`, bias padded."""
-    L = X.shape[2]
+)  # fmt: skip
+def dense_strips(shape, W, bias, relu, samples, X, Y):
+    """Y[s] = W X[s] + bias for the strips that hold so many samples; W as `tiled`, bias padded.
+
+    `shape` has the rows of a tile, LOW or TALL, how many tiles there are, and the columns.
+    """
+    (rows, tiles, I), L = shape, X.shape[2]  # noqa: E741
     flat, out = X.reshape(-1), Y.reshape(-1)
-    half = L // 2
     for s in range((samples + L - 1) // L):
-        wide = min(samples - s * L, L)
         for k0 in range(0, max(I, 1), DEPTH):
             count = min(DEPTH, I - k0)
-            last = k0 + count >= I
-            at = 0
-            while at < wide:
-                for tile in range(tiles):
-                    w, x = (k0 * tiles + tile * count) * ROWS, (s * X.shape[1] + k0) * L + at
-                    y = (s * Y.shape[1] + tile * ROWS) * L + at
-                    # fmt: off
-                    if at + half < wide and WHOLE == VECTORS:
-                        walk(ROWS, WHOLE, W, w, 1, ROWS, None, 0, count, flat, x, bias, tile * ROWS, out, y,
-                             k0 == 0, relu and last)
-                    else:
-                        walk(ROWS, HALF, W, w, 1, ROWS, None, 0, count, flat, x, bias, tile * ROWS, out, y,
-                             k0 == 0, relu and last)
-                    # fmt: on
-                at += L if at + half < wide and WHOLE == VECTORS else half
+            first, clip = k0 == 0, relu and k0 + count >= I
+            w, x, y, down = k0 * tiles * rows, (s * X.shape[1] + k0) * L, s * Y.shape[1] * L, rows * L
+            if rows == LOW:
+                dense_part(LOW, tiles, W, w, count, flat, x, bias, out, y, down, first, clip)
+            else:
+                for at in range(0, min(samples - s * L, L), L // 2):
+                    dense_part(TALL, tiles, W, w, count, flat, x + at, bias, out, y + at, down, first, clip)
 
 
-def tiled(W: Array) -> Array:
-    """A matrix (J, I) as `dense_strips` reads it: by parts of the columns, by tiles of six rows, by columns; flat.
+def tiled(W: Array, rows: int) -> tuple[tuple[int, int, int], Array]:
+    """A matrix (J, I) as `dense_strips` reads it: its `shape`, and the numbers in the order in which they are read.
+
+    They lie by parts of the columns, in these by tiles of so many rows, and in these by columns.
 
     Examples
     --------
-    >>> tiled(np.array([[1.0, 2.0], [3.0, 4.0]]))[:9]
-    array([1., 3., 0., 0., 0., 0., 2., 4., 0.])
+    >>> shape, stored = tiled(np.array([[1.0, 2.0], [3.0, 4.0]]), rows=3)
+    >>> shape, stored
+    ((3, 1, 2), array([1., 3., 0., 2., 4., 0.]))
     """
     J, I = W.shape  # noqa: E741
-    tiles = -(-J // ROWS)
-    rows = np.zeros((tiles * ROWS, I), W.dtype)
-    rows[:J] = W
-    stored = aligned((tiles * I * ROWS,), W.dtype)
+    tiles = -(-J // rows)
+    whole = np.zeros((tiles * rows, I), W.dtype)
+    whole[:J] = W
+    stored = aligned((whole.size,), W.dtype)
     for k0 in range(0, I, DEPTH):
-        part = rows[:, k0 : k0 + DEPTH]
-        part = part.reshape(tiles, ROWS, part.shape[1]).swapaxes(1, 2)
-        stored[k0 * tiles * ROWS :][: part.size] = part.reshape(-1)
-    return stored
+        part = whole[:, k0 : k0 + DEPTH]
+        part = part.reshape(tiles, rows, part.shape[1]).swapaxes(1, 2)
+        stored[k0 * tiles * rows :][: part.size] = part.reshape(-1)
+    return (rows, tiles, I), stored
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Array:

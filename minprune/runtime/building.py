@@ -13,8 +13,9 @@ import numpy as np
 
 from ..errors import StructureError
 from ..kernels.columns import by_columns
+from ..kernels.gemm import packed
 from ..kernels.rows import by_eights
-from ..kernels.strips import PADDED, Parts, aligned, aligned_copy, padded, strip_buffer, tiled
+from ..kernels.strips import LOW, PADDED, TALL, Parts, aligned, aligned_copy, padded, strip_buffer, tiled
 from ..layers import Dense, Flatten, ReLU
 from ..nn import Graph
 from ..ops import Array
@@ -146,7 +147,6 @@ class Builder:
             {
                 source: buffer((inputs,), self.form, self.batch_size, self.net.dtype),
                 target: buffer((outputs,), self.form, self.batch_size, self.net.dtype),
-                "panels": np.empty(kinds.panel_room(inputs, outputs, self.net.dtype), self.net.dtype),
             },
             self.batch_size,
         )
@@ -172,19 +172,22 @@ class Builder:
         few = share < FULL and W.shape[1] <= np.iinfo(np.uint16).max
         if self.form == "rows":
             found: list[Affine] = [
-                kinds.DenseRows(name, sources, target, "dense, row by row", W=by_eights(W), **common)
+                kinds.DenseRows(name, sources, target, "dense, row by row", W=by_eights(W, bias[: len(W)]), **common)
             ]
             if self.batch_size <= SINGLE and W.shape[1] <= np.iinfo(np.uint16).max:
                 stored = by_columns(W)
                 found.append(kinds.DenseColumns(name, sources, target, "dense, by columns", W=stored, **common))
             if self.batch_size > 1:
-                found.append(kinds.ProductRows(name, sources, target, "dense, tiles", W=W, **common))
+                found.append(kinds.ProductRows(name, sources, target, "dense, tiles", panels=packed(W.T), **common))
             if few:
                 matrix = kinds.csr(W, kept)
                 own = {"macs": matrix[0].size, "nbytes": sum(array.nbytes for array in matrix)}
                 found.append(kinds.SparseRows(name, sources, target, "CSR", matrix=matrix, **common | own))
             return found
-        found = [kinds.DenseStrips(name, sources, target, "dense", W=tiled(W), shape=W.shape, **common)]
+        found = [
+            kinds.DenseStrips(name, sources, target, f"dense, {rows} at a time", tiles=tiled(W, rows), **common)
+            for rows in (LOW, TALL)
+        ]
         for rows in BLOCKS if few else ():
             parts = Parts.of(W, kept, rows)
             if parts.values.size <= W.size:

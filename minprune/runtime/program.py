@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from math import prod
 from typing import Any
 
@@ -23,7 +22,7 @@ from .folding import folded
 from .images import ImagePlan
 from .pixels import PixelPlan
 from .planning import plan_images
-from .steps import LayerRows, ProductRows, Step, Workspace, panel_room
+from .steps import LayerRows, Step, Workspace
 
 CHUNK = 128  # samples that go through the program together: their values stay in the L2 cache
 WORTH_IT = 0.5e-3  # seconds that a batch must take before it is given to several threads
@@ -83,7 +82,7 @@ class Program:
         elif out.shape != shape or out.dtype != self._dtype or not out.flags.c_contiguous:
             raise ShapeError(f"out: expected a contiguous {self._dtype} array {shape}, got {out.dtype} {out.shape}")
         if count <= self.chunk:
-            self._run(values, 0, out)
+            self._run(values, out)
             return out
         starts = range(0, count, self.chunk)
         if self.threads > 1 and self.seconds * count / self.batch_size > WORTH_IT:
@@ -95,7 +94,8 @@ class Program:
 
     def _run_all(self, values: dict[str, Array], starts: Iterable[int], out: Array) -> None:
         for start in starts:
-            self._run(values, start, out)
+            stop = start + self.chunk
+            self._run({key: value[start:stop] for key, value in values.items()}, out[start:stop])
 
     def _taken(self, *xs: Any) -> dict[str, Array]:
         """The inputs, checked; a single array that fits as it is takes the short way."""
@@ -109,20 +109,21 @@ class Program:
                 raise ShapeError(f"{name}: compiled for {('N', *self.shapes[name])}, got {value.shape}")
         return {f"{name}:rows": value for name, value in values.items()}
 
-    def _run(self, values: dict[str, Array], start: int, out: Array) -> None:
+    def _run(self, values: dict[str, Array], out: Array) -> None:
         """Compute one chunk."""
         try:
             space = self._spaces.pop()  # of a list that another thread may just have emptied
         except IndexError:
             space = self._workspace()
-        stop = min(start + self.chunk, len(out))
-        space.count = stop - start
+        space.count = len(out)
         for key, value in values.items():
-            space.arrays[key] = np.ascontiguousarray(value[start:stop])
-        space.arrays[self._output] = out[start:stop]
-        with backend("numba") if self._left_to_layers else nullcontext():
-            for call in space.calls:
-                call()
+            space.arrays[key] = np.ascontiguousarray(value)
+        space.arrays[self._output] = out
+        if self._left_to_layers:
+            with backend("numba"):
+                space.run()
+        else:
+            space.run()
         self._spaces.append(space)
 
     def _workspace(self) -> Workspace:
@@ -131,7 +132,6 @@ class Program:
         free: dict[tuple[str, int], list[Array]] = {}  # form and size -> buffers that hold nothing any more
         last = {source: i for i, step in enumerate(self.steps) for source in step.sources}
         ends = {self._output, *(f"{name}:rows" for name in self.net.inputs)}
-        panels = 0
         for i, step in enumerate(self.steps):
             value, _, form = step.target.rpartition(":")
             shape = self.shapes[value]
@@ -145,9 +145,7 @@ class Program:
                 if last[source] == i:
                     before, _, how = source.rpartition(":")
                     free.setdefault((how, prod(self.shapes[before])), []).append(arrays[source])
-            if isinstance(step, ProductRows):
-                panels = max(panels, panel_room(step.W.shape[1], len(step.W), self.net.dtype))
-        space = Workspace(arrays | {"panels": np.empty(panels, self.net.dtype)})
+        space = Workspace(arrays)
         space.calls = [step.bind(space) for step in self.steps]
         return space
 

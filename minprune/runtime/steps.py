@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..kernels.columns import dense_columns, room
-from ..kernels.gemm import gemm
-from ..kernels.rows import EIGHT, dense_rows, sparse_rows
+from ..kernels.gemm import gemm_packed
+from ..kernels.rows import dense_rows, sparse_rows
 from ..kernels.storing import stored
-from ..kernels.strips import ROWS, dense_strips, from_strips, sparse_strips, to_strips
-from ..kernels.vectors import BYTES, VECTORS
+from ..kernels.strips import dense_strips, from_strips, sparse_strips, to_strips
 from ..layers import Layer
 from ..ops import Array
 from .images import ImagePlan
@@ -35,6 +34,11 @@ class Workspace:
     arrays: dict[str, Array]
     count: int = 0  # samples of the batch at hand
     calls: list[Call] = field(default_factory=list)
+
+    def run(self) -> None:
+        """All calls, in their order."""
+        for call in self.calls:
+            call()
 
 
 @dataclass(eq=False)
@@ -92,14 +96,12 @@ class Affine(Step):
 class DenseStrips(Affine):
     """All weights, on strips."""
 
-    W: Array = field(default_factory=lambda: np.empty(0))
-    shape: tuple[int, int] = (0, 0)
+    tiles: Any = None  # as `tiled` makes them
 
     def bind(self, space: Workspace) -> Call:
         X, Y = space.arrays[self.sources[0]], space.arrays[self.target]
-        kernel, W, bias, relu, (outputs, inputs) = dense_strips[X.dtype], self.W, self.bias, self.relu, self.shape
-        tiles = -(-outputs // ROWS)
-        return lambda: kernel(W, tiles, inputs, bias, relu, space.count, X, Y)
+        kernel, (shape, W), bias, relu = dense_strips[X.dtype], self.tiles, self.bias, self.relu
+        return lambda: kernel(shape, W, bias, relu, space.count, X, Y)
 
 
 @dataclass(eq=False)
@@ -122,9 +124,8 @@ class DenseRows(Affine):
 
     def bind(self, space: Workspace) -> Call:
         arrays, source, target = space.arrays, self.sources[0], self.target
-        kernel, W, bias, relu = dense_rows[self.W.dtype], self.W, self.bias, self.relu
-        sums = np.empty(EIGHT, W.dtype)
-        return lambda: kernel(W, bias, relu, arrays[source], space.count, sums, arrays[target])
+        kernel, W, relu = dense_rows[self.W.dtype], self.W, self.relu
+        return lambda: kernel(W, relu, arrays[source], space.count, arrays[target])
 
 
 @dataclass(eq=False)
@@ -144,12 +145,12 @@ class DenseColumns(Affine):
 class ProductRows(Affine):
     """All weights, on many rows."""
 
-    W: Array = field(default_factory=lambda: np.empty((0, 0)))
+    panels: Array = field(default_factory=lambda: np.empty(0))
 
     def bind(self, space: Workspace) -> Call:
-        arrays, source, target, panels = space.arrays, self.sources[0], self.target, space.arrays["panels"]
-        kernel, B, bias, relu = gemm[self.W.dtype], self.W.T, self.bias[: len(self.W)], self.relu
-        return lambda: kernel(arrays[source][: space.count], B, bias, relu, panels, arrays[target][: space.count])
+        arrays, source, target = space.arrays, self.sources[0], self.target
+        kernel, panels, bias, relu = gemm_packed[self.panels.dtype], self.panels, self.bias, self.relu
+        return lambda: kernel(arrays[source][: space.count], panels, bias, relu, arrays[target][: space.count])
 
 
 @dataclass(eq=False)
@@ -220,13 +221,6 @@ class LayerStrips(LayerRows):
             arrays[self.target][:strips, : result.shape[1]] = result
 
         return call
-
-
-def panel_room(inputs: int, outputs: int, dtype: Any) -> int:
-    """How many numbers `gemm` packs of a weight matrix at a time."""
-    from ..kernels.gemm import DEPTH, WIDTH
-
-    return min(DEPTH, inputs) * (min(WIDTH, outputs) + VECTORS * BYTES // np.dtype(dtype).itemsize) + 64
 
 
 def csr(W: Array, kept: Array) -> tuple[Array, Array, Array]:
