@@ -286,10 +286,16 @@ def _numbers(values: ArrayLike, name: str) -> Array:
         raise DtypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
     if array.size == 0:
         raise DataError(f"{name} is empty: shape {array.shape}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not _all_finite(array):
         first = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise DataError(f"{name}[{', '.join(map(str, first))}] is {array[first]}: data must be finite, clean it first")
     return array
+
+
+def _all_finite(array: Array) -> bool:
+    """Whether no number is NaN or infinite: then their sum mostly is finite, too, which takes half as long to see."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(array.sum()) or np.isfinite(array).all())
 
 
 def _shape(x: Any) -> Any:

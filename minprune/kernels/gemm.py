@@ -103,40 +103,46 @@ def gemm(A, B, bias, relu, panels, C):
 
 @compiled(lambda t: types.void(read(t, 2, "C"), read(t, 1, "C"), read(t, 1, "C"), types.boolean, written(t, 2)))
 def gemm_packed(A, panels, bias, relu, C):
-    """C = A B + bias, or what of it is above 0, for a B that is the same every time: `packed` once."""
+    """C = A B + bias, or what of it is above 0, for a B that is `packed` before: once for many products."""
     K, N, lanes = A.shape[1], C.shape[1], BYTES // C.itemsize
     parts = max(1, (K + DEPTH - 1) // DEPTH)
     depth, width = max(1, (K + parts - 1) // parts), VECTORS * lanes
-    at = 0
+    whole = (N + lanes - 1) // lanes * lanes  # columns, with those that fill up the last panel
     for k0 in range(0, max(K, 1), depth):
         deep, last = min(depth, K - k0), k0 + depth >= K
-        for j0 in range(0, N, width):
-            columns = min(width, N - j0)
-            vectors = (columns + lanes - 1) // lanes
-            tiles(A, 0, A.shape[0], k0, deep, panels[at:], vectors, bias, C, j0, columns, k0 == 0, relu and last)
-            at += deep * vectors * lanes
+        for i0 in range(0, A.shape[0], HEIGHT):
+            end = min(i0 + HEIGHT, A.shape[0])
+            for j0 in range(0, N, width):
+                columns, panel = min(width, N - j0), panels[k0 * whole + j0 * deep :]
+                vectors = (columns + lanes - 1) // lanes
+                tiles(A, i0, end, k0, deep, panel, vectors, bias, C, j0, columns, k0 == 0, relu and last)
 
 
 @compiled(lambda t: types.void(read(t, 2), written(t, 1)))
 def pack_all(B, panels):
-    """B (K, N) as `gemm_packed` reads it."""
+    """B (K, N) as `gemm_packed` reads it: by parts of its rows, and in these panel by panel."""
     (K, N), lanes = B.shape, BYTES // B.itemsize
     parts = max(1, (K + DEPTH - 1) // DEPTH)
     depth, width = max(1, (K + parts - 1) // parts), VECTORS * lanes
-    at = 0
+    whole = (N + lanes - 1) // lanes * lanes
     for k0 in range(0, max(K, 1), depth):
+        deep = min(depth, K - k0)
         for j0 in range(0, N, width):
             columns = min(width, N - j0)
             padded = (columns + lanes - 1) // lanes * lanes
-            pack(B, k0, min(depth, K - k0), j0, columns, padded, panels[at:])
-            at += min(depth, K - k0) * padded
+            pack(B, k0, deep, j0, columns, padded, panels[k0 * whole + j0 * deep :])
+
+
+def panels_for(B: Array) -> Array:
+    """Room for a matrix (K, N) as `gemm_packed` reads it, from a cache line on."""
+    lanes = BYTES // B.itemsize
+    base = np.empty(len(B) * -(-B.shape[1] // lanes) * lanes + 64, B.dtype)
+    return base[-base.ctypes.data % 64 // B.itemsize :]
 
 
 def packed(B: Array) -> Array:
     """A matrix (K, N) as `gemm_packed` reads it."""
-    lanes = BYTES // B.itemsize
-    base = np.empty(len(B) * -(-B.shape[1] // lanes) * lanes + 64, B.dtype)
-    panels = base[-base.ctypes.data % 64 // B.itemsize :]
+    panels = panels_for(B)
     pack_all[B.dtype](B, panels)
     return panels
 

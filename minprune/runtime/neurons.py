@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..kernels.dense import takes_affine, takes_grad_W, takes_grad_x
 from ..kernels.elementwise import relu_back
-from ..kernels.gemm import DEPTH, NOTHING, WIDTH, gemm
+from ..kernels.gemm import DEPTH, NOTHING, WIDTH, gemm, gemm_packed, pack_all, panels_for
 from ..kernels.layout import aligned
 from ..kernels.vectors import BYTES, VECTORS
 from ..layers import Layer, Training
@@ -94,23 +94,34 @@ class Neurons(RowsPart):
         self.relu = target != name
         self.W: Array = np.empty((0, 0))
         self.b: Array | None = None
+        self.panels: Array | None = None  # the weights, packed
+        self.stale = True  # whether others have been loaded since
 
     def load(self, arrays: Mapping[str, Array]) -> None:
         """Look at the weights where they are."""
         self.W, self.b = arrays[f"{self.name}.W"], arrays.get(f"{self.name}.b")
+        self.stale = True
 
     def forward(self, rows: Rows) -> None:
         """Y = X Wᵀ + b, or what of it is above 0."""
         X, Y, W, b = rows.values[self.sources[0]], rows.values[self.target], self.W, self.b
         if takes_affine(X, W, b):
-            bias = NOTHING[X.dtype] if b is None else b
-            gemm[X.dtype](X, W.T, bias, self.relu, rows.room(W.shape[1], len(W)), Y)
+            gemm_packed[X.dtype](X, self._panels(), NOTHING[X.dtype] if b is None else b, self.relu, Y)
             return
         np.matmul(X, W.T, out=Y)
         if b is not None:
             Y += b
         if self.relu:
             np.maximum(Y, 0, out=Y)
+
+    def _panels(self) -> Array:
+        """The weights, packed; anew only where others were loaded."""
+        if self.panels is None:
+            self.panels = panels_for(self.W.T)
+        if self.stale:
+            pack_all[self.W.dtype](self.W.T, self.panels)
+            self.stale = False
+        return self.panels
 
     def backward(self, rows: Rows) -> None:
         """X̄ = G W, W̄ = Gᵀ X, b̄ = Σ_n G."""
