@@ -39,6 +39,8 @@ def _module(nn: Any, layer: Any) -> Any:
         return nn.MaxPool2d(layer.kernel, layer.stride, layer.padding)
     if layer.kind == "batchnorm":
         return nn.BatchNorm2d(layer.size, layer.epsilon, layer.momentum)
+    if layer.kind == "globalavgpool":
+        return nn.AdaptiveAvgPool2d(1)
     return {"relu": nn.ReLU, "flatten": nn.Flatten}[layer.kind]()
 
 

@@ -2,11 +2,12 @@
 
     python bench/programs.py [--rounds 21] [--quick] [--json DIR]
 
-784-300-100-10 with ReLU, float32, one thread, two that nothing was tuned on (617-131-26, 100-1000-1000-7), and LeNet-5
-(20-50-500), at several batch sizes: `minprune.compile` against NumPy (the network itself, OpenBLAS choosing its
-kernels), PyTorch (`inference_mode`, channels_last) and onnxruntime (IO binding), each where it is installed, in turn.
-Then the same network with half of its hidden neurons removed, against itself. Compiling is outside the timer. The last
-column is the rate of the program's multiply-adds as a share of the core's peak.
+784-300-100-10 with ReLU, float32, one thread, two that nothing was tuned on (617-131-26, 100-1000-1000-7), LeNet-5
+(20-50-500), three 3 × 3 convolutions on 32 × 32, and five depthwise ones with a 1 × 1 behind each on 64 × 64 (mobile),
+at several batch sizes: `minprune.compile` against NumPy (the network itself, OpenBLAS choosing its kernels), PyTorch
+(`inference_mode`, channels_last) and onnxruntime (IO binding), each where it is installed, in turn. Then the same
+network with half of its hidden neurons removed, against itself. Compiling is outside the timer. The last column is the
+rate of the program's multiply-adds as a share of the core's peak.
 """
 
 from __future__ import annotations
@@ -29,9 +30,31 @@ NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, ...]]] = {
     "784-300-100-10": (lambda: mlp(784, (300, 100), 10), BATCHES),
     "617-131-26": (lambda: mlp(617, (131,), 26), BATCHES),
     "100-1000-1000-7": (lambda: mlp(100, (1000, 1000), 7), BATCHES),
-    "LeNet-5": (lambda: lenet5((1, 28, 28), 10), BATCHES[:5]),
+    "LeNet-5": (lambda: lenet5((1, 28, 28), 10), (1, 4, 16, *BATCHES[1:5])),
+    "three convolutions": (lambda: three_convolutions(), (1, 16, 128)),
+    "mobile": (lambda: mobile(), (1, 16, 128)),
 }
-QUICK = {"784-300-100-10": (1, 256), "617-131-26": (1, 256), "LeNet-5": (1, 32)}
+QUICK = {"784-300-100-10": (1, 256), "617-131-26": (1, 256), "LeNet-5": (1, 32), "mobile": (1,)}
+
+
+def three_convolutions() -> mp.Graph:
+    """32, 64 and 64 filters of 3 × 3, pooled twice."""
+    layers: list[Any] = []
+    for inputs, outputs in ((3, 32), (32, 64), (64, 64)):
+        layers += [mp.Conv2d(inputs, outputs, 3, padding=1), mp.ReLU()]
+        layers += [mp.MaxPool2d(2)] if outputs == 32 or inputs == 32 else []
+    return mp.Sequential(*layers, mp.GlobalAvgPool2d(), mp.Flatten(), mp.Dense(64, 10), input_shape=(3, 32, 32))
+
+
+def mobile() -> mp.Graph:
+    """Depthwise convolutions, each with a 1 × 1 behind it: how networks for telephones are made."""
+    layers: list[Any] = [mp.Conv2d(3, 16, 3, stride=2, padding=1), mp.ReLU()]
+    inputs = 16
+    for outputs, stride in ((32, 1), (64, 2), (64, 1), (128, 2), (128, 1)):
+        layers += [mp.Conv2d(inputs, inputs, 3, stride=stride, padding=1, groups=inputs), mp.ReLU()]
+        layers += [mp.Conv2d(inputs, outputs, 1), mp.ReLU()]
+        inputs = outputs
+    return mp.Sequential(*layers, mp.GlobalAvgPool2d(), mp.Flatten(), mp.Dense(128, 10), input_shape=(3, 64, 64))
 
 
 def measured(name: str, batch: int, rounds: int) -> dict[str, Any]:

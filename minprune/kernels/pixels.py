@@ -27,6 +27,7 @@ import numpy as np
 from numba import types
 from numba.extending import register_jitable
 
+from ..ops import Array
 from .correlate import list_rows, moved
 from .keeping import compiled, read, written
 from .places import channelwise, listed
@@ -34,7 +35,7 @@ from .vectors import BYTES, ROWS, VECTORS
 
 INTEGER = types.intp
 TABLE, INTEGERS = read(INTEGER, 2, "C"), read(INTEGER, 1, "C")
-SEES, LISTS = types.UniTuple(TABLE, 2), types.UniTuple(written(INTEGER, 1), 2)
+SEES, LISTS = types.UniTuple(TABLE, 3), types.UniTuple(written(INTEGER, 1), 2)
 TOGETHER = 4  # places, where they see the same
 CORNER = types.UniTuple(INTEGER, 2)
 
@@ -138,32 +139,41 @@ def correlate_pixels(X, shape, places, entries, targets, panels, bias, relu, Z):
             at += len(entries) * vectors * lanes
 
 
-@register_jitable
-def same_from(table, x):
-    """How far places see, each moved on by as much, what place x does: the first that does not, and by how much."""
-    behind, step = x + 1, 0
-    if behind < len(table):
-        step = moved(table, behind)
-        while step and behind < len(table) and moved(table, behind) == step:
-            behind += 1
-    return behind, step
+def runs(table: Array) -> Array:
+    """Places next to each other that see the same, each moved on by as much: (r, 3) first, first behind, step.
+
+    Examples
+    --------
+    >>> from .layout import seen
+    >>> runs(seen(size=6, kernel=3, stride=1, padding=1, dilation=1, out=6))
+    array([[0, 1, 0],
+           [1, 5, 1],
+           [5, 6, 0]])
+    """
+    found, start = [], 0
+    while start < len(table):
+        behind, step = start + 1, 0
+        if behind < len(table):
+            step = moved(table, behind)
+            while step and behind < len(table) and moved(table, behind) == step:
+                behind += 1
+        found.append((start, behind, step))
+        start = behind
+    return np.array(found, np.intp).reshape(len(found), 3)
 
 
 @register_jitable
 def window(largest, X, corner, sees, lists, W, bias, relu, Z, end):
     """What the windows see in X from the corner of its image on, channel by channel, into Z from that of its own on."""
-    (sees_y, sees_x), (lines, picks) = sees, lists
+    (sees_y, sees_x, runs_x), (lines, picks) = sees, lists
     image, out, weights = X.reshape(-1), Z.reshape(-1), W.reshape(-1)
     size, pitch, lanes = (1, X.shape[0], X.shape[1]), X.shape[2], BYTES // X.itemsize
     begin = (corner[0] * X.shape[1] + corner[1]) * pitch
     for y in range(len(sees_y)):
         z = ((end[0] + y) * Z.shape[1] + end[1]) * pitch
-        x = 0
-        while x < len(sees_x):
+        for run in runs_x:
+            base, x, behind, step = begin, run[0], run[1], run[2] * pitch
             count = list_rows(size, 0, sees_y[y], sees_x[x], pitch, lines, picks)
-            behind, step = same_from(sees_x, x)
-            step *= pitch
-            base = begin
             while x < behind:
                 # fmt: off
                 if x + TOGETHER <= behind:
@@ -188,7 +198,8 @@ def window(largest, X, corner, sees, lists, W, bias, relu, Z, end):
 def depthwise_pixels(X, corner, sees, lists, W, bias, relu, Z, end):
     """Z[y, x, c] = bias[c] + Σ_k W[k, c] X[sees_y[y, ky], sees_x[x, kx], c]; W and bias have room as a pixel has.
 
-    The images begin at `corner` of X and at `end` of Z; `lists` have room for the entries of a window.
+    The images begin at `corner` of X and at `end` of Z. `sees` has the runs of places along x, too, and `lists` have
+    room for the entries of a window.
     """
     window(False, X, corner, sees, lists, W, bias, relu, Z, end)
 

@@ -164,7 +164,8 @@ def channelwise(W: Array, b: Array, Z: Image) -> tuple[Array, Array]:
 
 def by_windows(compiled: Compiled, X: Image, Z: Image, w: Windows, weights: tuple[Array, Array], relu: bool) -> Call:
     """A call of a kernel that looks at every channel by itself."""
-    kernel, sees, room, (W, bias) = compiled[Z.pixels.dtype], w.forward, lists(prod(w.kernel)), weights
+    kernel, room, (W, bias) = compiled[Z.pixels.dtype], lists(prod(w.kernel)), weights
+    sees = *w.forward, kernels.runs(w.forward[1])
     return lambda: kernel(X.pixels, X.margin, sees, room, W, bias, relu, Z.pixels, Z.margin)
 
 
@@ -185,8 +186,8 @@ class PixelPlan:
         self.parts, self.ends, self.inputs, self.inside = plan.parts, plan.ends, plan.inputs, plan.inside
         self._held: dict[str, Any] = {} if held is None else held  # weights, which all copies share
         images = {value: self._image(value) for value in (*plan.begins, *(part.target for part in self.parts))}
-        self._begins = [(name, images[name]) for name in plan.begins]
-        self._ends = [(end, images[end]) for end in self.ends]
+        self._begins = [(name, images[name], self._size(name)) for name in plan.begins]
+        self._ends = [(end, images[end], self._size(end)) for end in self.ends]
         self._calls = [bind(part, images, self._held) for part in self.parts]
 
     def another(self) -> PixelPlan:
@@ -194,13 +195,13 @@ class PixelPlan:
         return PixelPlan(self.plan, self._held)
 
     def forward(self, values: Mapping[str, Array], out: Mapping[str, Array]) -> None:
-        """From the inputs (N, …) to the ends (N, …)."""
-        dtype = self.plan.net.dtype
+        """From the inputs (N, …) to the ends (N, …), which are contiguous."""
         entered = self.plan.entered(values)
-        given = [(image, self._as_images(name, entered[name])) for name, image in self._begins]
-        wanted = [(image, self._as_images(end, out[end])) for end, image in self._ends]
+        count, dtype = len(entered[self._begins[0][0]]), self.plan.net.dtype
+        given = [(image, entered[name].reshape(count, *size)) for name, image, size in self._begins]
+        wanted = [(image, out[end].reshape(count, *size)) for end, image, size in self._ends]
         turn_in, turn_out = kernels.to_pixels[dtype], kernels.from_pixels[dtype]
-        for n in range(len(given[0][1])):
+        for n in range(count):
             for image, x in given:
                 turn_in(x[n], *image.margin, image.pixels)
             for call in self._calls:
@@ -224,10 +225,6 @@ class PixelPlan:
         """Channels, rows and columns; a value of fewer axes has 1 of what it lacks."""
         shape = (*self.plan.shapes[value][:1], *(1, 1), *self.plan.shapes[value][1:])
         return shape[0], shape[-2], shape[-1]
-
-    def _as_images(self, value: str, x: Array) -> Array:
-        """A batch (N, …), which is contiguous, as images of two axes."""
-        return np.ascontiguousarray(x).reshape(len(x), *self._size(value))
 
     def __repr__(self) -> str:
         return f"<PixelPlan of {len(self.parts)} layers, one sample at a time>"
