@@ -22,9 +22,10 @@ from .side_by_side import CANNOT, TOLD, described, where
 
 FOLDER = Path(__file__).parent
 QUALITY = ("agreement", "loop", "sets", "repair", "schedules", "weights", "onnx_models")
+AGAIN = ("floors",)  # measures what the others do, in several processes
 SHARED = ("side_by_side", "peers")
 SPEED = tuple(
-    path.stem for path in sorted(FOLDER.glob("[!_]*.py")) if path.stem not in QUALITY and path.stem not in SHARED
+    path.stem for path in sorted(FOLDER.glob("[!_]*.py")) if path.stem not in (*QUALITY, *AGAIN, *SHARED)
 )
 OUTCOMES = {0: "done", CANNOT: "passed over"}
 
@@ -37,7 +38,11 @@ def question(name: str) -> str:
 
 def listed() -> str:
     """All files and their questions."""
-    kinds = (("run by `python -m bench`", SPEED), ("hours each, run by hand", QUALITY))
+    kinds = (
+        ("run by `python -m bench`", SPEED),
+        ("all of it in several processes, a quarter of an hour, run by hand", AGAIN),
+        ("hours each, run by hand", QUALITY),
+    )
     return "\n\n".join(table((f"{kind}:", ""), [(n, question(n)) for n in names], left=2) for kind, names in kinds)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import minprune as mp
 from minprune import studies
 from minprune.cli import main
 from minprune.comparison import compare
@@ -56,18 +57,19 @@ def test_the_pruned_digits_network_is_faster_and_smaller() -> None:
 @pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(
-    ("words", "least"),
+    ("words", "least", "backend"),
     [
-        ("--hidden 300-100 --dropout 0.2 --epochs 12", 0.98),
-        ("--net lenet5 --hidden 20-50-500 --epochs 6", 0.99),
+        ("--hidden 300-100 --dropout 0.2 --epochs 12", 0.98, "numpy"),
+        ("--net lenet5 --hidden 20-50-500 --epochs 6", 0.99, "numba"),  # with NumPy it takes five times as long
     ],
     ids=["mlp", "lenet5"],
 )
 def test_training_on_mnist_reaches_the_expected_accuracy(
-    words: str, least: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: str, least: float, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["train", "mnist", *words.split(), "--json"]) == 0
+    with mp.backend(backend):
+        assert main(["train", "mnist", *words.split(), "--json"]) == 0
     content = json.loads(capsys.readouterr().out)
     print(
         f"test accuracy {content['test']['accuracy']}, seconds per epoch {np.median(content['history']['seconds']):.1f}"

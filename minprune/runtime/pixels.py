@@ -76,10 +76,10 @@ def _(part: Filters, images: Images, held: dict[str, Any]) -> Call:
         return by_windows(kernels.depthwise_pixels, X, Z, w, held[part.name], part.relu)
     if part.name not in held:
         held[part.name] = panels_of(part)
-    kernel, lists, shape = kernels.correlate_pixels[Z.pixels.dtype], met(w, X, Z, part.width), grouped(part)
+    kernel, places, shape = kernels.correlate_pixels[Z.pixels.dtype], met(w, X, Z, part.width), grouped(part)
     panels, bias = held[part.name]
     flat, out, relu = X.pixels.reshape(-1), Z.pixels.reshape(-1), part.relu
-    return lambda: kernel(flat, shape, *lists, panels, bias, relu, out)
+    return lambda: kernel(flat, shape, *places, panels, bias, relu, out)
 
 
 @bind.register
