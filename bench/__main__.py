@@ -24,9 +24,7 @@ FOLDER = Path(__file__).parent
 QUALITY = ("agreement", "loop", "sets", "repair", "schedules", "weights", "onnx_models")
 AGAIN = ("floors",)  # measures what the others do, in several processes
 SHARED = ("side_by_side", "peers")
-SPEED = tuple(
-    path.stem for path in sorted(FOLDER.glob("[!_]*.py")) if path.stem not in (*QUALITY, *AGAIN, *SHARED)
-)
+SPEED = tuple(path.stem for path in sorted(FOLDER.glob("[!_]*.py")) if path.stem not in (*QUALITY, *AGAIN, *SHARED))
 OUTCOMES = {0: "done", CANNOT: "passed over"}
 
 

@@ -21,7 +21,7 @@ from minprune.kernels.convolution import conv_grad_W_kernel, conv_grad_x_kernel,
 from minprune.kernels.dense import affine_grad_W_kernel, affine_grad_x_kernel, affine_kernel
 from minprune.kernels.effects import effect_sums_kernel
 from minprune.kernels.elementwise import relu_grad_kernel
-from minprune.kernels.gemm import gemm_packed, packed
+from minprune.kernels.gemm import READY, gemm, pack_all, panels_for
 from minprune.kernels.layout import aligned, with_rows
 from minprune.kernels.leaving import outputs_kernel, sums_kernel
 from minprune.kernels.losses import label_losses_kernel
@@ -99,8 +99,10 @@ def on_columns(x: Any, W: Any, b: Any, relu: bool = False) -> Any:
 
 
 def on_packed(x: Any, W: Any, b: Any) -> Any:
-    y, bias = np.full((len(x), len(W)), np.nan, x.dtype), np.ascontiguousarray(b)
-    gemm_packed[x.dtype](np.ascontiguousarray(x), packed(W.T), bias, False, y)
+    y, panels = np.full((len(x), len(W)), np.nan, x.dtype), panels_for(W.T)
+    pack_all(W.T, panels)
+    nothing = np.broadcast_to(np.full((), np.nan, x.dtype), W.T.shape)  # only its shape is looked at
+    gemm[x.dtype](x, nothing, np.ascontiguousarray(b), False, READY, panels, y)
     return y
 
 

@@ -65,7 +65,12 @@ def test_the_pruned_digits_network_is_faster_and_smaller() -> None:
     ids=["mlp", "lenet5"],
 )
 def test_training_on_mnist_reaches_the_expected_accuracy(
-    words: str, least: float, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: str,
+    least: float,
+    backend: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with mp.backend(backend):

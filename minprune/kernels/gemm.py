@@ -70,11 +70,11 @@ def tiles(A, i0, stop, k0, depth, panel, vectors, bias, C, j0, columns, first, r
 
 
 @register_jitable
-def block(A, B, k0, depth, start, stop, panels, bias, C, first, relu):
+def block(A, B, k0, depth, start, stop, packs, panels, bias, C, first, relu):
     """Pack B[k0:k0+depth, start:stop] as panels, and add the product with A's columns k0:k0+depth to C."""
     lanes = BYTES // C.itemsize
     width = VECTORS * lanes
-    for j0 in range(start, stop, width):
+    for j0 in range(start, stop if packs else start, width):
         columns = min(width, stop - j0)
         padded = (columns + lanes - 1) // lanes * lanes
         pack(B, k0, depth, j0, columns, padded, panels[(j0 - start) * depth :])
@@ -86,65 +86,45 @@ def block(A, B, k0, depth, start, stop, panels, bias, C, first, relu):
             tiles(A, i0, end, k0, depth, panels[(j0 - start) * depth :], vectors, bias, C, j0, columns, first, relu)
 
 
-@compiled(lambda t: types.void(read(t, 2), read(t, 2), read(t, 1, "C"), types.boolean, written(t, 1), written(t, 2)))
-def gemm(A, B, bias, relu, panels, C):
-    """C = A B + bias, or what of it is above 0: A (M, K), B (K, N), bias (N,) or (0,) for none."""
+SCRATCH, KEPT, READY = 0, 1, 2  # what becomes of panels: they are room for the next ones; all stay; all are there
+
+
+@compiled(
+    lambda t: types.void(
+        read(t, 2), read(t, 2), read(t, 1, "C"), types.boolean, types.intp, written(t, 1), written(t, 2)
+    )
+)
+def gemm(A, B, bias, relu, how, panels, C):
+    """C = A B + bias, or what of it is above 0: A (M, K), B (K, N), bias (N,) or (0,) for none.
+
+    With `how` KEPT all of B's panels stay (there is room for them in `panels_for`), A may have no rows; with READY
+    they are there already, and B is asked for its shape alone.
+    """
     K, N = B.shape
     parts = max(1, (K + DEPTH - 1) // DEPTH)
     depth = max(1, (K + parts - 1) // parts)  # parts of about the same size
     panels = panels[-panels.ctypes.data % 64 // panels.itemsize :]  # so that a vector lies in one cache line, not two
-    width = WIDTH if A.shape[0] > HEIGHT else VECTORS * (BYTES // C.itemsize)
-    for k0 in range(0, max(K, 1), depth):
-        last = k0 + depth >= K
-        for start in range(0, N, width):
-            stop = min(start + width, N)
-            block(A, B, k0, min(depth, K - k0), start, stop, panels, bias, C, k0 == 0, relu and last)
-
-
-@compiled(lambda t: types.void(read(t, 2, "C"), read(t, 1, "C"), read(t, 1, "C"), types.boolean, written(t, 2)))
-def gemm_packed(A, panels, bias, relu, C):
-    """C = A B + bias, or what of it is above 0, for a B that is `packed` before: once for many products."""
-    K, N, lanes = A.shape[1], C.shape[1], BYTES // C.itemsize
-    parts = max(1, (K + DEPTH - 1) // DEPTH)
-    depth, width = max(1, (K + parts - 1) // parts), VECTORS * lanes
+    lanes = BYTES // C.itemsize
+    width = WIDTH if A.shape[0] > HEIGHT else VECTORS * lanes
     whole = (N + lanes - 1) // lanes * lanes  # columns, with those that fill up the last panel
     for k0 in range(0, max(K, 1), depth):
         deep, last = min(depth, K - k0), k0 + depth >= K
-        for i0 in range(0, A.shape[0], HEIGHT):
-            end = min(i0 + HEIGHT, A.shape[0])
-            for j0 in range(0, N, width):
-                columns, panel = min(width, N - j0), panels[k0 * whole + j0 * deep :]
-                vectors = (columns + lanes - 1) // lanes
-                tiles(A, i0, end, k0, deep, panel, vectors, bias, C, j0, columns, k0 == 0, relu and last)
-
-
-@compiled(lambda t: types.void(read(t, 2), written(t, 1)))
-def pack_all(B, panels):
-    """B (K, N) as `gemm_packed` reads it: by parts of its rows, and in these panel by panel."""
-    (K, N), lanes = B.shape, BYTES // B.itemsize
-    parts = max(1, (K + DEPTH - 1) // DEPTH)
-    depth, width = max(1, (K + parts - 1) // parts), VECTORS * lanes
-    whole = (N + lanes - 1) // lanes * lanes
-    for k0 in range(0, max(K, 1), depth):
-        deep = min(depth, K - k0)
-        for j0 in range(0, N, width):
-            columns = min(width, N - j0)
-            padded = (columns + lanes - 1) // lanes * lanes
-            pack(B, k0, deep, j0, columns, padded, panels[k0 * whole + j0 * deep :])
+        for start in range(0, N, width):
+            stop = min(start + width, N)
+            at = 0 if how == SCRATCH else k0 * whole + start * deep
+            block(A, B, k0, deep, start, stop, how != READY, panels[at:], bias, C, k0 == 0, relu and last)
 
 
 def panels_for(B: Array) -> Array:
-    """Room for a matrix (K, N) as `gemm_packed` reads it, from a cache line on."""
+    """Room for all panels of a matrix (K, N)."""
     lanes = BYTES // B.itemsize
-    base = np.empty(len(B) * -(-B.shape[1] // lanes) * lanes + 64, B.dtype)
-    return base[-base.ctypes.data % 64 // B.itemsize :]
+    return np.empty(len(B) * -(-B.shape[1] // lanes) * lanes + 64, B.dtype)
 
 
-def packed(B: Array) -> Array:
-    """A matrix (K, N) as `gemm_packed` reads it."""
-    panels = panels_for(B)
-    pack_all[B.dtype](B, panels)
-    return panels
+def pack_all(B: Array, panels: Array) -> None:
+    """Pack a matrix (K, N) once, for many products."""
+    nothing = np.empty((0, len(B)), B.dtype), np.empty((0, B.shape[1]), B.dtype)
+    gemm[B.dtype](nothing[0], B, NOTHING[B.dtype], False, KEPT, panels, nothing[1])
 
 
 NOTHING = {np.dtype(kind): np.empty(0, kind) for kind in (np.float32, np.float64)}  # the bias where there is none
@@ -176,5 +156,5 @@ def product(A: Array, B: Array, bias: Array | None = None, *, relu: bool = False
     width = min(WIDTH, B.shape[1]) + VECTORS * BYTES // A.itemsize  # whole panels
     panels = np.empty(min(DEPTH, len(B)) * width + 64, A.dtype)
     start = NOTHING[A.dtype] if bias is None else np.ascontiguousarray(bias)
-    gemm[A.dtype](A, B, start, relu, panels, C)
+    gemm[A.dtype](A, B, start, relu, SCRATCH, panels, C)
     return C

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import StructureError
 from ..kernels.columns import by_columns
-from ..kernels.gemm import packed
+from ..kernels.gemm import pack_all, panels_for
 from ..kernels.rows import by_eights
 from ..kernels.strips import LOW, PADDED, TALL, Parts, aligned, aligned_copy, padded, strip_buffer, tiled
 from ..layers import Dense, Flatten, ReLU
@@ -178,7 +178,8 @@ class Builder:
                 stored = by_columns(W)
                 found.append(kinds.DenseColumns(name, sources, target, "dense, by columns", W=stored, **common))
             if self.batch_size > 1:
-                found.append(kinds.ProductRows(name, sources, target, "dense, tiles", panels=packed(W.T), **common))
+                pack_all(W.T, panels := panels_for(W.T))
+                found.append(kinds.ProductRows(name, sources, target, "dense, tiles", W=W, panels=panels, **common))
             if few:
                 matrix = kinds.csr(W, kept)
                 own = {"macs": matrix[0].size, "nbytes": sum(array.nbytes for array in matrix)}

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..kernels.dense import takes_affine, takes_grad_W, takes_grad_x
 from ..kernels.elementwise import relu_back
-from ..kernels.gemm import DEPTH, NOTHING, WIDTH, gemm, gemm_packed, pack_all, panels_for
+from ..kernels.gemm import DEPTH, NOTHING, READY, SCRATCH, WIDTH, gemm, pack_all, panels_for
 from ..kernels.layout import aligned
 from ..kernels.vectors import BYTES, VECTORS
 from ..layers import Layer, Training
@@ -106,7 +106,9 @@ class Neurons(RowsPart):
         """Y = X Wᵀ + b, or what of it is above 0."""
         X, Y, W, b = rows.values[self.sources[0]], rows.values[self.target], self.W, self.b
         if takes_affine(X, W, b):
-            gemm_packed[X.dtype](X, self._panels(), NOTHING[X.dtype] if b is None else b, self.relu, Y)
+            trains = f"{self.name}.W" in rows.grads  # then other weights come with the next batch
+            how, panels = (SCRATCH, rows.room(W.shape[1], len(W))) if trains else (READY, self._panels())
+            gemm[X.dtype](X, W.T, NOTHING[X.dtype] if b is None else b, self.relu, how, panels, Y)
             return
         np.matmul(X, W.T, out=Y)
         if b is not None:
@@ -119,7 +121,7 @@ class Neurons(RowsPart):
         if self.panels is None:
             self.panels = panels_for(self.W.T)
         if self.stale:
-            pack_all[self.W.dtype](self.W.T, self.panels)
+            pack_all(self.W.T, self.panels)
             self.stale = False
         return self.panels
 
@@ -135,7 +137,7 @@ class Neurons(RowsPart):
             return
         bar = np.empty_like(X) if source in rows.summed else rows.bars[source]
         if takes_grad_x(G, self.W):
-            gemm[G.dtype](G, self.W, NOTHING[G.dtype], False, rows.room(self.W.shape[0], self.W.shape[1]), bar)
+            gemm[G.dtype](G, self.W, NOTHING[G.dtype], False, SCRATCH, rows.room(*self.W.shape), bar)
         else:
             np.matmul(G, self.W, out=bar)
         if source in rows.summed:
@@ -144,7 +146,7 @@ class Neurons(RowsPart):
     def _by_weights(self, rows: Rows, G: Array, X: Array) -> None:
         bar = rows.grads[f"{self.name}.W"]
         if takes_grad_W(G, X):
-            gemm[G.dtype](G.T, X, NOTHING[G.dtype], False, rows.room(X.shape[0], X.shape[1]), bar)
+            gemm[G.dtype](G.T, X, NOTHING[G.dtype], False, SCRATCH, rows.room(*X.shape), bar)
         else:
             np.matmul(G.T, X, out=bar)
         if self.b is not None:

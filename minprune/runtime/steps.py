@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.columns import dense_columns, room
-from ..kernels.gemm import gemm_packed
+from ..kernels.gemm import READY, gemm
 from ..kernels.rows import dense_rows, sparse_rows
 from ..kernels.storing import stored
 from ..kernels.strips import dense_strips, from_strips, sparse_strips, to_strips
@@ -145,12 +145,16 @@ class DenseColumns(Affine):
 class ProductRows(Affine):
     """All weights, on many rows."""
 
-    panels: Array = field(default_factory=lambda: np.empty(0))
+    W: Array = field(default_factory=lambda: np.empty((0, 0)))
+    panels: Array = field(default_factory=lambda: np.empty(0))  # of Wᵀ
 
     def bind(self, space: Workspace) -> Call:
         arrays, source, target = space.arrays, self.sources[0], self.target
-        kernel, panels, bias, relu = gemm_packed[self.panels.dtype], self.panels, self.bias, self.relu
-        return lambda: kernel(arrays[source][: space.count], panels, bias, relu, arrays[target][: space.count])
+        kernel, B, panels, relu = gemm[self.W.dtype], self.W.T, self.panels, self.relu
+        bias = self.bias[: len(self.W)]
+        return lambda: kernel(
+            arrays[source][: space.count], B, bias, relu, READY, panels, arrays[target][: space.count]
+        )
 
 
 @dataclass(eq=False)
