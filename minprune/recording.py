@@ -6,7 +6,7 @@ parameters, for what a group of neurons computed (z, a and their gradients), and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -263,11 +263,15 @@ class Recording(Mapping[str, GroupRecord]):
         reads = self.gated.neurons[group.name].reads
         held = self.gated.neurons[group.name].channels
         ends = [read.value for read in reads] or [self.gated.output if self.gated.output in held else [*held][-1]]
-        return self._first_with_all(group, [self._before_passing(value) for value in ends])
+        return self._first_with_all(group, [self._before_passing(value, set(held)) for value in ends])
 
-    def _before_passing(self, value: str) -> str:
+    def _before_passing(self, value: str, held: Set[str]) -> str:
+        """Where a group's values come from; a group that an arrangement of inputs makes begins there."""
         while value in self.gated.nodes and self.gated.nodes[value].layer.kind in PASSING:
-            (value,) = self.gated.nodes[value].inputs
+            (source,) = self.gated.nodes[value].inputs
+            if source not in held:
+                break
+            value = source
         return value
 
     def _first_with_all(self, group: NeuronGroup, values: Iterable[str]) -> str:

@@ -59,8 +59,8 @@ def turns(monkeypatch: pytest.MonkeyPatch, *times: float) -> None:
 
 
 def plan_of(net: mp.Graph) -> ImagePlan:
-    (_, plan) = program._plans(net)
-    assert plan is not None
+    (_, plan, _) = program._plans(net)
+    assert isinstance(plan, ImagePlan)
     return plan
 
 

@@ -14,9 +14,9 @@ strips     64 sums stay in registers for the whole list
 listed     without a branch: every input is written where the next one belongs, and those that are 0 are overwritten
 
 It is bound by how fast W is read, as `rows.dense_rows` is, and reads as many columns as there are inputs that are not
-0. Beside that kernel it takes 0.9 to 1.2 times as long without zeros, 0.5 to 1 with half of them, and 0.2 to 0.6 with
+0. Beside that kernel it takes 1 to 1.6 times as long without zeros, 0.5 to 1.1 with half of them, and 0.3 to 0.8 with
 nine tenths, the less the larger W is; where then the columns fit into the L2 cache that W does not fit into, a
-twenty-fifth (`bench/columns.py`, AVX-512).
+twenty-seventh (`bench/columns.py`, AVX-512).
 
 Tried, and slower: CSC, of both the weights and the inputs only what is not 0. The sums cannot stay in registers, each
 weight adds to a y in memory, and a column is over before it is worth it: 300 × 784 with nine tenths of the weights gone
