@@ -75,9 +75,11 @@ def main() -> None:
     ]
     lines = [(r["what"], duration(r["seconds"][r["what"]]), spread(r["ratios"][f"of {BASE}"])) for r in rows]
     print(table(("", "median", f"times {BASE}"), lines))
-    first = first_results(1 if options.quick else 3)
-    lines = [(row["what"], *(duration(seconds) for seconds in row["seconds"].values())) for row in first]
-    print(table(("", *first[0]["seconds"]), lines))
+    first = [] if options.quick else first_results(3)
+    if first:
+        names = tuple(first[0]["seconds"])
+        lines = [(row["what"], *(duration(seconds) for seconds in row["seconds"].values())) for row in first]
+        print(table(("", *names), lines))
     keep(options, "startup", [*rows, *first])
 
 

@@ -334,8 +334,8 @@ EXAMPLES: dict[str, Callable[[], Graph]] = {
         *(C(1, 3, 2), R(), C(3, 4, 2), R(), Rearrange((1, 2, 0), (-1,)), D(16, 2)), input_shape=(1, 4, 4)
     ),
     "channels last": lambda: _seq(
-        *(Rearrange((2, 0, 1), (2, 5, 5)), C(2, 3, 2), R(), C(3, 4, 2), R(), Rearrange((1, 2, 0), (-1,)), D(36, 2)),
-        input_shape=(5, 5, 2),
+        *(Rearrange((2, 0, 1), (2, 4, 4)), C(2, 3, 2), R(), C(3, 2, 2), R(), Rearrange((1, 2, 0), (-1,)), D(8, 2)),
+        input_shape=(4, 4, 2),
     ),
     "turned and read twice": _turned_and_read_twice,
     "spread over channels": lambda: _seq(

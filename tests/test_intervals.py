@@ -39,7 +39,8 @@ def assert_sound(net: mp.Graph, low: float, high: float) -> None:
         assert (value <= found.high).all(), name
         assert found.low.shape == value.shape[1:]
         fixed = value[:, ~np.broadcast_to(found.varies, value.shape[1:])]
-        assert (fixed == fixed[:1]).all(), name
+        last = 1e-4 if net.dtype == np.float32 else 1e-12  # a product may round the last rows of a batch differently
+        np.testing.assert_allclose(fixed, np.broadcast_to(fixed[:1], fixed.shape), rtol=last, atol=last, err_msg=name)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
