@@ -24,7 +24,7 @@ from minprune.scores.gates import GateCriterion, planned_gradients
 from minprune.scores.taylor import Taylor
 from minprune.tensor import Tape, backward
 
-UNPLANNED = ("constants", "attention, powers")
+UNPLANNED = ("attention, powers",)
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 MOMENTS = [name for name, criterion in CRITERIA.items() if issubclass(criterion, GateCriterion)]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import tiles
-from ..layers import Gate, Layer
+from ..layers import Add, Gate, Layer, Multiply, Scale, Shift
 from ..nn import Graph
 from ..ops import Array
 from ..tensor import Tape, Tensor, backward
@@ -36,10 +36,14 @@ class Same(Part):
         return call
 
 
+# What one function of NumPy computes, and so into its place.
+DIRECT: dict[type[Layer], np.ufunc] = {Add: np.add, Multiply: np.multiply, Shift: np.add, Scale: np.multiply}
+
+
 class AnyLayer(Part):
     """A layer without parameters that treats all entries alike, or adds or joins values: as the network has it.
 
-    To such a layer a tile is one image (1, C, H, W · T); NumPy makes new arrays for it.
+    To such a layer a tile is one image (1, C, H, W · T); NumPy makes new arrays for most of them.
     """
 
     def __init__(self, name: str, node: Any, own: dict[str, Array]) -> None:
@@ -51,8 +55,14 @@ class AnyLayer(Part):
         return [as_image(tile.values[source]) for source in self.sources]
 
     def forward(self, tile: Tile) -> Call:
-        Z, layer, own = as_image(tile.values[self.target]), self.layer, self.own
-        images = self._images(tile)
+        return self.on(self._images(tile), as_image(tile.values[self.target]))
+
+    def on(self, images: list[Array], Z: Array) -> Call:
+        """A call that computes Z (1, C, H, W) from images."""
+        layer, own, operands = self.layer, self.own, [*images, *self.own.values()]
+        if type(layer) in DIRECT and len(operands) == 2:
+            function, (one, other) = DIRECT[type(layer)], operands
+            return lambda: function(one, other, out=Z)
 
         def call() -> None:
             Z[...] = layer.forward(own, *images)

@@ -18,7 +18,6 @@ from ..errors import StructureError
 from ..kernels import pixels as kernels
 from ..kernels.keeping import Compiled
 from ..kernels.layout import aligned
-from ..layers import Add
 from ..ops import Array
 from ..ops.windows import Sizes
 from .images import ImagePlan
@@ -106,16 +105,7 @@ def _(part: Same, images: Images, held: dict[str, Any]) -> Call:
 
 @bind.register
 def _(part: AnyLayer, images: Images, held: dict[str, Any]) -> Call:
-    if isinstance(part.layer, Add) and len(part.sources) == 2:
-        (X, Y), out = (images[source].inside for source in part.sources), images[part.target].inside
-        return lambda: np.add(X, Y, out=out)
-    sources, Z = [images[source].as_network for source in part.sources], images[part.target].as_network
-    layer, own = part.layer, part.own
-
-    def call() -> None:
-        Z[...] = layer.forward(own, *sources)
-
-    return call
+    return part.on([images[source].as_network for source in part.sources], images[part.target].as_network)
 
 
 def depthwise(part: Filters) -> bool:

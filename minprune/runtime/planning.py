@@ -31,6 +31,8 @@ from ..layers import (
     PReLU,
     Rearrange,
     ReLU,
+    Scale,
+    Shift,
     Sigmoid,
     Softplus,
     Tanh,
@@ -49,7 +51,7 @@ from .windows import Filters, Largest, Means
 # Layers of images that may run on a tile as if it were one large image: no entry meets one of another place or sample.
 ENTRYWISE = (
     *(ReLU, LeakyReLU, Sigmoid, Tanh, Identity, Clip, HardSigmoid, ELU, GELU, Erf, Softplus),
-    *(BatchNorm, PReLU, Add, Multiply, Join),
+    *(BatchNorm, PReLU, Add, Multiply, Join, Shift, Scale),
 )
 NO_CONVOLUTION = "it has no convolution"
 
@@ -271,6 +273,10 @@ class TileChooser(Chooser):
         layer = node.layer
         own = {short: self.net.arrays[f"{name}.{short}"] for short in self.net.array_names[name]}
         places = {self.shapes[value][1:] for value in (*node.inputs, name)}
-        if not isinstance(layer, ENTRYWISE) or len(places) > 1 or (own and self.back == "weights"):
+        if not isinstance(layer, ENTRYWISE) or len(places) > 1 or (layer.param_shapes() and self.back == "weights"):
             return None
+        if isinstance(layer, Shift):  # or a Scale: with one number for every channel
+            if prod(layer.shape[1:]) > 1:
+                return None
+            own = {short: array.reshape(len(array), 1, 1) for short, array in own.items()}
         return AnyLayer(name, node, own) if isinstance(layer, Join) or self.of_one_shape(name) else None
