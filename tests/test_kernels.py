@@ -26,7 +26,7 @@ from minprune.kernels import cpu, dense, gemm, keeping
 from minprune.kernels.cases import SMALL, Case, cases, layouts
 from minprune.kernels.cpu import TILES, Target, Tile, choose_tile, target
 from minprune.kernels.dense import matrices
-from minprune.kernels.vectors import TILE, tile_loops
+from minprune.kernels.vectors import BYTES, TILE, tile_loops
 from minprune.models import mlp
 from minprune.ops import Affine, exact
 from minprune.ops.affine import affine, affine_grad_W, affine_grad_x
@@ -436,3 +436,30 @@ def test_warmup_says_that_nothing_is_compiled_where_the_jit_is_off() -> None:
 
 def test_small_cases_include_an_empty_axis_each() -> None:
     assert {sizes.index(0) for sizes in SMALL.values() if 0 in sizes} == {0, 1, 2}
+
+
+# The roof ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_what_measures_the_roof_does_what_it_says(dtype: Any) -> None:
+    from minprune.kernels import machine as roof
+
+    kind = np.dtype(dtype)
+    lanes = BYTES // kind.itemsize
+    for multiply_adds, reading in (
+        (roof.multiply_adds[kind], roof.reading[kind]),
+        (roof.spin_loops, roof.sweep_loops),
+    ):
+        memory = np.zeros((2 + roof.SPINNING, lanes), dtype)
+        memory[:2] = np.arange(2 * lanes).reshape(2, lanes)
+        multiply_adds(3, memory.reshape(-1))
+        np.testing.assert_array_equal(memory[2:], np.tile(3 * memory[0] * memory[1], (roof.SPINNING, 1)))
+        numbers, sums = np.arange(4 * roof.SWEEPING * lanes).astype(dtype), np.ones(roof.SWEEPING * lanes, dtype)
+        reading(numbers, sums)
+        np.testing.assert_array_equal(sums, numbers.reshape(4, -1).sum(axis=0))
+    found = roof.machine(kind)
+    assert found.peak > 1e8
+    assert found.bandwidth > 1e8
+    assert found.least(found.peak, 0) == pytest.approx(1)
+    assert found.least(0, 2 * found.bandwidth) == pytest.approx(2)
